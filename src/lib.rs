@@ -1,0 +1,4 @@
+//! BetterNews
+pub mod config;
+pub mod platform;
+pub mod web;
