@@ -46,6 +46,9 @@ pub struct Http {
     pub trusted_proxies: Vec<Network>,
     /// The one header that holds the client's address, instead of the usual ones. `CLIENT_IP_HEADER`
     pub client_ip_header: Option<String>,
+    /// How long "not ready" is told before the door closes: what a load balancer needs to notice. `SHUTDOWN_DELAY`, in
+    /// seconds
+    pub shutdown_delay: Duration,
 }
 
 impl Http {
@@ -144,7 +147,7 @@ impl Config {
             ],
         );
         let secret_keys = secret_keys(&mut r, environment);
-        let http = http(&mut r);
+        let http = http(&mut r, environment);
         let debug = r.parse("DEBUG_MODE", false, "true or false");
         let level = r.text("LOG_LEVEL").unwrap_or_else(|| {
             if debug {
@@ -196,7 +199,7 @@ impl Config {
     }
 }
 
-fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>) -> Http {
+fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environment) -> Http {
     let bind: SocketAddr = r.parse(
         "BIND",
         SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -214,6 +217,10 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>) -> Http {
             "addresses or networks, such as 127.0.0.1, 10.0.0.0/8",
         ),
         client_ip_header: r.text("CLIENT_IP_HEADER").map(|h| h.to_ascii_lowercase()),
+        shutdown_delay: Duration::from_secs(
+            r.within("SHUTDOWN_DELAY", if environment == Environment::Development { 0 } else { 3_u32 }, 0, 15)
+                .into(),
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config::Config,
-    platform::{db::Db, kv::Kv, limits::Limiter, settings::Settings, shutdown::Shutdown},
+    platform::{db::Db, kv::Kv, limits::Limiter, settings::Settings, shutdown::ShuttingDown},
 };
 
 use super::{session::Store, signing::Keys};
@@ -26,5 +26,5 @@ pub struct State {
     /// The site's live settings.
     pub settings: Settings,
     /// Whether the process is about to stop.
-    pub shutdown: Shutdown,
+    pub shutting_down: ShuttingDown,
 }

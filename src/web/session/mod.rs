@@ -16,7 +16,7 @@ use std::{fmt, net::IpAddr};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use store::{ActixStore, Found, PENDING_TOKEN, RECORD_KEY, SESSION_KEY, Store, StoreError, VIEWER_KEY};
+pub use store::{AWAY_KEY, ActixStore, Found, PENDING_TOKEN, RECORD_KEY, SESSION_KEY, Store, StoreError, VIEWER_KEY};
 
 /// The cookie's name, before any prefix.
 pub const COOKIE: &str = "session";
