@@ -130,7 +130,6 @@ impl Conn {
     }
 
     /// The connection, marked as in the middle of something until `State::finish`.
-    #[expect(clippy::type_complexity, reason = "three disjoint borrows of self")]
     fn start(&mut self) -> Result<(&mut PgConnection, &mut State, Pin<&mut Sleep>), Error> {
         let pooled = self.pooled.as_mut().ok_or(Error::PoolClosed)?;
         if self.state.broken || self.state.in_flight || self.deadline.is_elapsed() {

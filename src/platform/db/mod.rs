@@ -9,7 +9,6 @@ mod conn;
 pub mod embedded;
 mod error;
 pub mod migrate;
-mod ping;
 mod pool;
 
 pub use conn::Conn;

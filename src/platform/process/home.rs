@@ -206,7 +206,8 @@ fn private_folder(data: &Path, account: Option<&Account>) -> Result<PathBuf, Err
     }
     // Looked at without following links. `/tmp` is sticky: what is ours now cannot be swapped by another user.
     let meta = path.symlink_metadata().map_err(failed)?;
-    if !is_private(&meta, uid) && !(user::is_root() && is_private(&meta, 0)) {
+    let expected = is_private(&meta, uid) || user::is_root() && is_private(&meta, 0);
+    if !expected {
         return Err(Error::NotPrivate { path, uid });
     }
     if let Some(account) = account {

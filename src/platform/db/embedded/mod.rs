@@ -155,7 +155,8 @@ impl Server {
                 // 42710 duplicate_object, 42P04 duplicate_database: a start before this one was cut off in between.
                 Err(SqlError::Database(error))
                     if matches!(error.code().as_deref(), Some("42710" | "42P04")) => {}
-                outcome => drop(outcome?),
+                Err(error) => return Err(error),
+                Ok(_) => {}
             }
         }
         connection.close().await
