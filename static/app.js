@@ -74,6 +74,7 @@
     remember("sent", "");
     var form = document.querySelector('form[data-draft="' + sent + '"]');
     if (document.querySelector(".error-page") || (form && form.querySelector("[aria-invalid]"))) { return; }
+    if (!document.querySelector('form[action="/logout"]')) { return; } // logged out meanwhile: nothing was taken
     try {
       Object.keys(localStorage).forEach(function (key) {
         if (key.indexOf("draft:" + sent + ":") === 0) { localStorage.removeItem(key); }
