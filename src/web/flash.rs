@@ -1,9 +1,13 @@
 //! A sentence that survives one redirect: a signed cookie, so that guests need no session. Must not know pages.
 
-use actix_web::{HttpRequest, cookie::Cookie, cookie::time::Duration};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    cookie::{Cookie, time::Duration},
+    http::header,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{cookies, signing::Keys};
+use super::{cookies, signing::Keys, state::State};
 
 const PURPOSE: &str = "flash";
 
@@ -13,6 +17,14 @@ pub fn set(keys: &Keys, sentence: &str, secure: bool) -> Cookie<'static> {
     let signature = keys.sign(PURPOSE, text.as_bytes());
     cookies::build("flash", format!("{text}.{signature}"), secure)
         .max_age(Duration::minutes(5))
+        .finish()
+}
+
+/// A 303 to a path of this site, where the sentence is shown once.
+pub fn see_other(state: &State, path: &str, sentence: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, path))
+        .cookie(set(&state.keys, sentence, state.config.http.secure()))
         .finish()
 }
 

@@ -6,7 +6,7 @@ use actix_web::{
 };
 use askama::Template;
 
-use super::{error::Error, viewer::Caller};
+use super::{cookies, error::Error, viewer::Caller};
 
 /// A page with status 200.
 ///
@@ -33,11 +33,18 @@ pub fn page_with(request: &HttpRequest, status: StatusCode, page: &impl Template
     let personal = Caller::get(request).viewer.is_some() || !request.method().is_safe();
     let mut body = String::with_capacity(32 * 1024);
     page.render_into(&mut body)?;
-    Ok(HttpResponse::build(status)
+    let mut answer = HttpResponse::build(status);
+    answer
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, if personal { "no-store" } else { "no-cache" }))
-        .insert_header((header::VARY, "Cookie, Accept-Encoding"))
-        .body(body))
+        .insert_header((header::VARY, "Cookie, Accept-Encoding"));
+    for secure in [true, false] {
+        // What was to be said once has been said.
+        if request.cookie(&cookies::name("flash", secure)).is_some() {
+            answer.cookie(cookies::removal("flash", secure));
+        }
+    }
+    Ok(answer.body(body))
 }
 
 /// A 303 to a path of this site.

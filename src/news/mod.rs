@@ -1,0 +1,9 @@
+//! The product, in vertical slices. Must not know the console.
+
+pub mod comments; // threads, and one comment
+pub mod domains; // posts by where they link to
+pub mod lists; // front page, newest, active, top, ask, show, over
+pub mod posts; // one post
+pub mod profiles; // what everyone may see of a user
+pub mod tags; // posts by tag
+pub mod votes; // one a person and thing
