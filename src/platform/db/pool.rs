@@ -29,8 +29,9 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const PING_PATIENCE: Duration = Duration::from_millis(300);
 /// Older connections are replaced, so that server-side caches and moved addresses do not stay for ever.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-/// While the database is known to be away, a request waits this long for it to come back.
-const GRACE_WHILE_DOWN: Duration = Duration::from_millis(200);
+/// While the database is known not to take new connections, a request waits this long: for that to change, or for a
+/// connection that still answers.
+const GRACE_WHILE_DOWN: Duration = Duration::from_millis(400);
 /// Between attempts to connect to a server that does not accept yet.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -184,10 +185,14 @@ impl Db {
     /// As [`conn`](Self::conn).
     pub async fn conn_with_deadline(&self, limit: Duration) -> Result<Conn, Error> {
         let deadline = Instant::now() + limit;
-        if !self.probe.is_up() && !self.probe.wait_up(GRACE_WHILE_DOWN.min(limit)).await {
-            return Err(Error::PoolTimedOut);
+        let mut patience = self.acquire_timeout.min(limit);
+        if !self.probe.is_up() {
+            patience = GRACE_WHILE_DOWN.min(patience);
+            if self.pool.status().available == 0 && !self.probe.wait_up(patience).await {
+                return Err(Error::PoolTimedOut);
+            }
         }
-        let acquired = timeout(self.acquire_timeout.min(limit), async {
+        let acquired = timeout(patience, async {
             let mut pooled = self.pool.get().await.map_err(from_pool)?;
             let allowed = limit.max(self.pool.manager().statement_timeout);
             if pooled.statement_timeout != allowed {
