@@ -20,10 +20,7 @@ async fn redis_keeps_what_it_was_told_and_its_absence_costs_little() {
     let folder = Folder::new("redis");
     let home = folder.home();
     let started = Instant::now();
-    let server = Embedded::start(&home)
-        .await
-        .unwrap()
-        .unwrap();
+    let server = Embedded::start(&home).await.unwrap().unwrap();
     println!("start {:?}", started.elapsed());
     let mut options = kv::Options::new(server.url().clone());
     options.prefix = "test:".into();

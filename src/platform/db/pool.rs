@@ -97,6 +97,7 @@ pub struct Db {
     probe: Probe,
     deadline: Duration,
     acquire_timeout: Duration,
+    connect_timeout: Duration,
 }
 
 impl Db {
@@ -108,20 +109,22 @@ impl Db {
     pub async fn connect(options: &Options) -> Result<Self, Error> {
         let db = Self::lazy(options);
         let deadline = Instant::now() + options.connect_timeout;
-        let first = loop {
-            match db.pool.manager().connect().await {
-                Ok(connection) => break connection,
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match within(left, db.pool.manager().connect()).await {
+                Ok(_) => break,
                 Err(error) if is_not_yet(&error) && Instant::now() < deadline => {
                     tokio::time::sleep(CONNECT_PAUSE).await;
                 }
                 Err(error) => return Err(error),
             }
-        };
-        drop(first);
+        }
         let pool = db.pool.clone();
+        let patience = options.connect_timeout;
         tokio::spawn(async move {
             let wanted = pool.status().max_size;
-            join_all((0..wanted).map(|_| pool.get())).await;
+            // All at once, so that each opens one; dropped together into the pool.
+            timeout(patience, join_all((0..wanted).map(|_| pool.get()))).await
         });
         Ok(db)
     }
@@ -165,6 +168,7 @@ impl Db {
             probe,
             deadline: options.deadline,
             acquire_timeout: options.acquire_timeout,
+            connect_timeout: options.connect_timeout,
         }
     }
 
@@ -192,7 +196,7 @@ impl Db {
                 return Err(Error::PoolTimedOut);
             }
         }
-        let acquired = timeout(patience, async {
+        let acquired = within(patience, async {
             let mut pooled = self.pool.get().await.map_err(from_pool)?;
             let allowed = limit.max(self.pool.manager().statement_timeout);
             if pooled.statement_timeout != allowed {
@@ -200,8 +204,7 @@ impl Db {
             }
             Ok(pooled)
         })
-        .await
-        .unwrap_or(Err(Error::PoolTimedOut));
+        .await;
         match acquired {
             Ok(pooled) => Ok(Conn::new(self.clone(), pooled, deadline)),
             Err(error) => {
@@ -219,7 +222,7 @@ impl Db {
     /// # Errors
     /// What the server or the network said.
     pub async fn dedicated(&self) -> Result<PgConnection, Error> {
-        self.pool.manager().open().await
+        within(self.connect_timeout, self.pool.manager().open()).await
     }
 
     /// How the database is reached, for libraries that bring a pool of their own.
@@ -259,6 +262,16 @@ impl Db {
         self.pool.manager().suspect();
         self.probe.suspect();
     }
+}
+
+/// Bounds an attempt to connect.
+async fn within<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(limit, attempt)
+        .await
+        .unwrap_or(Err(Error::PoolTimedOut))
 }
 
 fn from_pool(error: PoolError<Error>) -> Error {
