@@ -9,6 +9,7 @@ mod conn;
 pub mod embedded;
 mod error;
 pub mod migrate;
+mod ping;
 mod pool;
 
 pub use conn::Conn;

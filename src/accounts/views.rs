@@ -1,0 +1,198 @@
+//! Pages of accounts: getting in, and one's own settings. It must not know how passwords or
+//! sessions are kept.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+
+use crate::web::form::FormErrors;
+use crate::web::format as filters;
+use crate::web::page::{Page, Tab, Theme};
+
+/// Whether an account may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountState {
+    /// As usual.
+    Active,
+    /// Shut out by a moderator.
+    Banned {
+        /// When the ban ends; `None` is never.
+        until: Option<DateTime<Utc>>,
+        /// The reason given.
+        reason: String,
+    },
+    /// Brought by an import: it has no password.
+    Imported,
+}
+
+impl AccountState {
+    /// Whether a ban is in force.
+    pub fn is_banned(&self) -> bool {
+        matches!(self, Self::Banned { .. })
+    }
+}
+
+/// Logging in.
+#[derive(Template)]
+#[template(path = "accounts/login.html")]
+pub struct LoginPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// The name that was typed.
+    pub username: String,
+    /// Whether "keep me logged in" was ticked.
+    pub remember: bool,
+    /// The local path to go to afterwards; empty is the front page.
+    pub next: String,
+    /// `next`, percent-encoded as one query value.
+    pub next_encoded: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Signing up.
+#[derive(Template)]
+#[template(path = "accounts/signup.html")]
+pub struct SignupPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// The name that was typed.
+    pub username: String,
+    /// The address that was typed.
+    pub email: String,
+    /// The local path to go to afterwards; empty is the front page.
+    pub next: String,
+    /// `next`, percent-encoded as one query value.
+    pub next_encoded: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Making the first administrator, from the one-time link on the terminal.
+#[derive(Template)]
+#[template(path = "accounts/setup.html")]
+pub struct SetupPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// The one-time token of the link.
+    pub setup_token: String,
+    /// The name that was typed.
+    pub username: String,
+    /// The address that was typed.
+    pub email: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// The pages of the settings, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingsPlace {
+    /// `/settings/profile`
+    Profile,
+    /// `/settings/preferences`
+    Preferences,
+    /// `/settings/password`
+    Password,
+    /// `/settings/sessions`
+    Sessions,
+}
+
+impl SettingsPlace {
+    /// The settings' own navigation.
+    pub fn tabs(self) -> Vec<Tab> {
+        [
+            (Self::Profile, "/settings/profile", "Profile"),
+            (Self::Preferences, "/settings/preferences", "Preferences"),
+            (Self::Password, "/settings/password", "Password"),
+            (Self::Sessions, "/settings/sessions", "Sessions"),
+        ]
+        .into_iter()
+        .map(|(place, href, label)| Tab {
+            href: href.to_owned(),
+            label: label.to_owned(),
+            is_current: place == self,
+        })
+        .collect()
+    }
+}
+
+/// What others read about oneself.
+#[derive(Template)]
+#[template(path = "accounts/settings/profile.html")]
+pub struct SettingsProfilePage {
+    /// The chrome.
+    pub page: Page,
+    /// About oneself, in markdown, as typed.
+    pub about: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// How the site is to look and behave.
+#[derive(Template)]
+#[template(path = "accounts/settings/preferences.html")]
+pub struct SettingsPreferencesPage {
+    /// The chrome.
+    pub page: Page,
+    /// The chosen theme.
+    pub theme: Theme,
+    /// Whether rows stand closer.
+    pub compact: bool,
+    /// Whether single-key shortcuts are on.
+    pub shortcuts: bool,
+    /// The chosen IANA time zone; empty is the browser's.
+    pub time_zone: String,
+    /// The zones there are.
+    pub time_zones: Vec<String>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// A new password.
+#[derive(Template)]
+#[template(path = "accounts/settings/password.html")]
+pub struct SettingsPasswordPage {
+    /// The chrome.
+    pub page: Page,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Where one is logged in.
+#[derive(Template)]
+#[template(path = "accounts/settings/sessions.html")]
+pub struct SettingsSessionsPage {
+    /// The chrome.
+    pub page: Page,
+    /// Every living session, this one first.
+    pub sessions: Vec<SessionItem>,
+}
+
+impl SettingsSessionsPage {
+    /// Whether there is any session but this one.
+    pub fn has_others(&self) -> bool {
+        self.sessions.iter().any(|session| !session.is_current)
+    }
+}
+
+/// One session.
+#[derive(Debug, Clone)]
+pub struct SessionItem {
+    /// What `/settings/sessions/{id}/end` takes; never the token.
+    pub id: String,
+    /// The device in words, such as "Firefox on Linux".
+    pub device: String,
+    /// The address it was last seen at.
+    pub address: String,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it was last seen.
+    pub last_seen_at: DateTime<Utc>,
+    /// Whether it is the one reading this.
+    pub is_current: bool,
+}

@@ -1,0 +1,333 @@
+//! The composition root: builds what handlers reach, draws the middleware order, starts background tasks, runs and stops.
+//! Must not know SQL or HTML.
+
+use std::{io::Write, net::TcpListener, os::unix::fs::OpenOptionsExt, sync::Arc, time::Duration};
+
+use actix_identity::IdentityMiddleware;
+use actix_session::{SessionMiddleware, config::PersistentSession};
+use actix_web::{
+    App, HttpServer,
+    cookie::{self, Key, SameSite},
+    dev::Server,
+    middleware::{Compress, from_fn},
+    web::{Data, PathConfig},
+};
+use anyhow::Context as _;
+use secrecy::SecretString;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tracing_actix_web::TracingLogger;
+
+use crate::{
+    accounts,
+    config::Config,
+    ops::health,
+    platform::{
+        db::{self, Db, migrate},
+        kv::{self, Kv},
+        limits::{Limiter, Rate},
+        process::home::Home,
+        settings::Settings,
+        shutdown::{Outcome, Shutdown, Signals, Stage, TOTAL},
+    },
+    routes,
+    web::{
+        assets, cookies,
+        error::Error,
+        middleware::{boundary::boundary, context::context, headers::headers, log::RequestSpan},
+        session::{self, ActixStore, Store},
+        signing::{Keys, random_token},
+        state::State,
+    },
+};
+
+/// How often each instance reads the settings anew.
+const SETTINGS_EVERY: Duration = Duration::from_secs(5);
+/// How often expired sessions and used form nonces are swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// How long a request that was accepted may take to finish once the process is asked to stop.
+const DRAIN: Duration = Duration::from_secs(15);
+/// Time for an embedded database to stop.
+const CHILD_LIMIT: Duration = Duration::from_secs(20);
+/// Time for a request's head to arrive.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// The databases a site runs on.
+pub struct Databases {
+    /// PostgreSQL.
+    pub db: Db,
+    /// Redis, where there is one.
+    pub kv: Option<Kv>,
+}
+
+/// Reaches the databases of the configuration. Where none is configured, the embedded ones are started, and `shutdown`
+/// learns how to stop them.
+///
+/// # Errors
+/// What is in the way, in a sentence for the operator.
+pub async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow::Result<Databases> {
+    let wanted = &config.databases;
+    let (url, redis_url) = match &wanted.database_url {
+        Some(url) => (url.clone(), wanted.redis_url.clone()),
+        None => embedded(config, shutdown).await?,
+    };
+    let mut options = db::Options::new(&url).context("DATABASE_URL cannot be read")?;
+    options.max_connections = wanted.max_connections;
+    let db = Db::connect(&options).await.context("the database cannot be reached")?;
+    let kv = redis_url
+        .map(|url| {
+            let mut options = kv::Options::new(url);
+            options.prefix.clone_from(&wanted.redis_prefix);
+            Kv::open(&options).context("REDIS_URL cannot be read")
+        })
+        .transpose()?;
+    if kv.is_none() {
+        tracing::info!("without Redis: sessions live in PostgreSQL, limits count in this process");
+    }
+    Ok(Databases { db, kv })
+}
+
+/// Starts PostgreSQL, and Redis unless one is configured, side by side; gives their URLs.
+async fn embedded(
+    config: &Config,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<(SecretString, Option<SecretString>)> {
+    let wanted = &config.databases;
+    let home = Home::settle(&wanted.data_dir)?;
+    let options = db::embedded::Options {
+        home: home.clone(),
+        bin: wanted.pg_bin.clone(),
+        max_connections: wanted.max_connections,
+    };
+    let redis = async {
+        match wanted.redis_url {
+            Some(_) => Ok(None),
+            None => kv::embedded::Embedded::start(&home).await,
+        }
+    };
+    let (postgres, redis) = tokio::join!(db::embedded::Embedded::start(&options), redis);
+    let redis_url = match redis {
+        Ok(Some(redis)) => {
+            let url = redis.url().clone();
+            shutdown.register("redis", Stage::Children, CHILD_LIMIT, move || redis.stop());
+            Some(url)
+        }
+        Ok(None) => wanted.redis_url.clone(),
+        Err(error) => {
+            tracing::warn!(error = %error, "the embedded Redis does not start");
+            None
+        }
+    };
+    let postgres = postgres?;
+    let url = postgres.url().clone();
+    shutdown.register("postgres", Stage::Children, CHILD_LIMIT, move || postgres.stop());
+    Ok((url, redis_url))
+}
+
+/// The secret of a development site: made once, kept in the data folder, readable by its owner only.
+///
+/// # Errors
+/// When it can be neither read nor written.
+pub fn kept_secret(config: &Config) -> anyhow::Result<SecretString> {
+    let folder = &config.databases.data_dir;
+    let path = folder.join("secret_key");
+    if let Ok(secret) = std::fs::read_to_string(&path)
+        && secret.trim().len() >= 32
+    {
+        return Ok(secret.trim().to_owned().into());
+    }
+    let secret = random_token(48);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path)
+        })
+        .and_then(|mut file| file.write_all(secret.as_bytes()))
+        .with_context(|| format!("no secret can be kept in {}; set SECRET_KEY", path.display()))?;
+    Ok(secret.into())
+}
+
+/// A site that listens.
+pub struct Application {
+    state: Data<State>,
+    port: u16,
+    server: Server,
+}
+
+impl Application {
+    /// Migrates, reads the settings, binds the port (0 is any free one) and begins to serve; what must be undone at the
+    /// end is registered with `shutdown`, also when the start fails half-way.
+    ///
+    /// # Errors
+    /// What stopped the start, in a sentence.
+    pub async fn build(config: Config, databases: Databases, shutdown: &mut Shutdown) -> anyhow::Result<Self> {
+        let Databases { db, kv } = databases;
+        let applied = migrate::run(&db).await?;
+        if applied.migrations + applied.seeds > 0 {
+            tracing::info!(
+                migrations = applied.migrations,
+                seeds = applied.seeds,
+                "the schema has been brought up to date"
+            );
+        }
+        let settings = Settings::default();
+        settings.refresh(&db).await.context("the settings cannot be read")?;
+        assets::read_from_disk(config.dev);
+        health::mark_started();
+        let state = Data::new(State {
+            sessions: Store::new(kv.as_ref(), &db),
+            limiter: Limiter::new(
+                kv.clone(),
+                config.limits.enabled,
+                Rate {
+                    max: config.limits.max,
+                    window: config.limits.window,
+                },
+            ),
+            keys: Keys::new(&config.secret_keys),
+            shutting_down: shutdown.flag(),
+            settings,
+            db,
+            kv,
+            config: Arc::new(config),
+        });
+        let (port, server) = listen(&state)?;
+        register(&state, &server, shutdown);
+        Ok(Self { state, port, server })
+    }
+
+    /// The port that was bound.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What handlers reach; for the command line and for tests.
+    pub fn state(&self) -> &Data<State> {
+        &self.state
+    }
+
+    /// Serves until a signal comes or the server fails, then shuts down in order; a second signal forces.
+    ///
+    /// # Errors
+    /// When the server itself failed.
+    pub async fn run_until_stopped(self, mut signals: Signals, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+        let delay = self.state.config.http.shutdown_delay;
+        let mut server = tokio::spawn(self.server);
+        let ended = tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                Ok(())
+            }
+            ended = &mut server => ended.context("the server's task")?.context("the server"),
+        };
+        let flag = shutdown.flag();
+        flag.set();
+        if ended.is_ok() && !delay.is_zero() {
+            // Whoever balances the load sees "not ready" before the door closes.
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = signals.next() => {}
+            }
+        }
+        let outcome = shutdown.run(TOTAL, async { signals.next().await }).await;
+        ended.map(|()| outcome)
+    }
+}
+
+/// What happens at the end, and what runs meanwhile.
+fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) {
+    let handle = server.handle();
+    shutdown.register("http", Stage::Drain, DRAIN, move || async move {
+        handle.stop(true).await;
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let settings = spawn_every(SETTINGS_EVERY, "settings", state, |state| async move {
+        state.settings.refresh(&state.db).await.map_err(Error::from)
+    });
+    let sweep = spawn_every(SWEEP_EVERY, "sweep", state, |state| async move {
+        state.sessions.sweep().await?;
+        Ok(())
+    });
+    shutdown.register("tasks", Stage::Work, Duration::from_secs(1), move || async move {
+        settings.abort();
+        sweep.abort();
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let db = state.db.clone();
+    shutdown.register("database", Stage::Disconnect, Duration::from_secs(2), move || async move {
+        db.close();
+        Ok::<_, std::convert::Infallible>(())
+    });
+}
+
+/// Runs `work` again and again; what fails is logged, and the task goes on.
+fn spawn_every<F, Fut>(every: Duration, name: &'static str, state: &Data<State>, work: F) -> JoinHandle<()>
+where
+    F: Fn(Data<State>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let state = state.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            // A task of its own, so that a panic stays inside.
+            match tokio::spawn(work(state.clone())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(task = name, error = %error, "a background task failed"),
+                Err(error) => tracing::error!(task = name, error = %error, "a background task broke"),
+            }
+        }
+    })
+}
+
+/// Binds the port and starts the workers. The order of the stack and its reasons stand in `web/middleware/mod.rs`.
+fn listen(state: &Data<State>) -> anyhow::Result<(u16, Server)> {
+    let bind = state.config.http.bind;
+    let listener = TcpListener::bind(bind).with_context(|| format!("cannot listen on {bind}"))?;
+    let port = listener.local_addr()?.port();
+    let workers = state.config.http.workers;
+    let state = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
+            .configure(routes::configure)
+            .wrap(from_fn(accounts::middleware::viewer))
+            .wrap(IdentityMiddleware::default())
+            .wrap(sessions(&state))
+            .wrap(from_fn(boundary))
+            .wrap(Compress::default())
+            .wrap(from_fn(headers))
+            .wrap(TracingLogger::<RequestSpan>::new())
+            .wrap(from_fn(context))
+            .wrap(from_fn(health::probes))
+    })
+    .workers(workers)
+    .client_request_timeout(HEAD_LIMIT)
+    .shutdown_timeout(DRAIN.as_secs())
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok((port, server))
+}
+
+/// The crate signs its cookie; here the signature adds nothing, since the token is 256 random bits looked up by their
+/// hash. Its key is fixed, so that rotating `SECRET_KEY` logs nobody out.
+fn sessions(state: &Data<State>) -> SessionMiddleware<ActixStore> {
+    let secure = state.config.http.secure();
+    let lifetime = cookie::time::Duration::seconds(session::LIFETIME_ABSOLUTE.num_seconds());
+    SessionMiddleware::builder(ActixStore(state.sessions.clone()), Key::from(&[0; 64]))
+        .cookie_name(cookies::name(session::COOKIE, secure))
+        .cookie_secure(secure)
+        .cookie_http_only(true)
+        .cookie_same_site(SameSite::Lax)
+        .cookie_path("/".to_owned())
+        .session_lifecycle(PersistentSession::default().session_ttl(lifetime))
+        .build()
+}
