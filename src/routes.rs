@@ -11,14 +11,74 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use crate::web::{
-    assets,
-    error::Error,
-    middleware::guard::{Access, Access::*, guard},
+use crate::{
+    news::{
+        comments::{handlers as comments, lists as comment_lists},
+        domains::handlers as domains,
+        import::handlers as import,
+        lists::handlers as lists,
+        posts::handlers as posts,
+        profiles::handlers as profiles,
+        tags::handlers as tags,
+        votes::handlers as votes,
+    },
+    web::{
+        assets,
+        error::Error,
+        middleware::guard::{Access, Access::*, guard},
+        pages,
+    },
 };
 
 /// Every address of the site.
 pub fn configure(config: &mut ServiceConfig) {
+    // Lists of posts
+    config.service(at("/", [get(Guest, lists::hot)]));
+    config.service(at("/newest", [get(Guest, lists::newest)]));
+    config.service(at("/active", [get(Guest, lists::active)]));
+    config.service(at("/top", [get(Guest, lists::top)]));
+    config.service(at("/ask", [get(Guest, lists::ask)]));
+    config.service(at("/show", [get(Guest, lists::show)]));
+    config.service(at("/over", [get(Guest, lists::over)]));
+    config.service(at("/tags", [get(Guest, tags::index)]));
+    config.service(at("/tags/{tag}", [get(Guest, tags::show)]));
+    config.service(at("/domains/{domain}", [get(Guest, domains::show)]));
+
+    // Posts
+    config.service(at("/submit", [get(Member, posts::new_form)]));
+    config.service(at("/submit/preview", [post(Member, posts::preview)]));
+    config.service(at("/posts", [post(Member, posts::create)]));
+    config.service(at("/posts/{id}", [get(Guest, posts::show_bare)]));
+    config.service(at("/posts/{id}/edit", [get(Member, posts::edit_form), post(Member, posts::update)]));
+    config.service(at("/posts/{id}/delete", [get(Member, posts::delete_form), post(Member, posts::delete)]));
+    config.service(at("/posts/{id}/vote", [post(Member, votes::vote_post)]));
+    config.service(at("/posts/{id}/comments", [post(Member, comments::create)]));
+    // last: any other word is a slug
+    config.service(at("/posts/{id}/{slug}", [get(Guest, posts::show)]));
+
+    // Comments
+    config.service(at("/comments", [get(Guest, comment_lists::newest)]));
+    config.service(at("/threads", [get(Member, comment_lists::own)]));
+    config.service(at("/comments/{id}", [get(Guest, comments::show)]));
+    config.service(at("/comments/{id}/reply", [get(Member, comments::reply_form)]));
+    config.service(at("/comments/{id}/edit", [get(Member, comments::edit_form), post(Member, comments::update)]));
+    config.service(at("/comments/{id}/delete", [get(Member, comments::delete_form), post(Member, comments::delete)]));
+    config.service(at("/comments/{id}/vote", [post(Member, votes::vote_comment)]));
+
+    // People
+    config.service(at("/users/{name}", [get(Guest, profiles::show)]));
+    config.service(at("/users/{name}/posts", [get(Guest, profiles::posts)]));
+    config.service(at("/users/{name}/comments", [get(Guest, comment_lists::by_author)]));
+
+    // About the site
+    config.service(at("/about", [get(Guest, pages::about)]));
+    config.service(at("/guidelines", [get(Guest, pages::guidelines)]));
+    config.service(at("/privacy", [get(Guest, pages::privacy)]));
+
+    // Addresses of Hacker News, for what was imported
+    config.service(at("/item", [get(Guest, import::item)]));
+    config.service(at("/user", [get(Guest, import::user)]));
+
     // Files
     config.service(at("/static/{file}", [get(Guest, assets::show)]));
 
