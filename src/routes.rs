@@ -12,6 +12,7 @@ use actix_web::{
 };
 
 use crate::{
+    accounts::handlers::{login, password, preferences, profile, sessions, setup, signup},
     news::{
         comments::{handlers as comments, lists as comment_lists},
         domains::handlers as domains,
@@ -78,6 +79,20 @@ pub fn configure(config: &mut ServiceConfig) {
     // Addresses of Hacker News, for what was imported
     config.service(at("/item", [get(Guest, import::item)]));
     config.service(at("/user", [get(Guest, import::user)]));
+    // Getting in
+    config.service(at("/signup", [get(Guest, signup::new_form), post(Guest, signup::create)]));
+    config.service(at("/login", [get(Guest, login::new_form), post(Guest, login::create)]));
+    config.service(at("/logout", [post(EvenBanned, login::delete)]));
+    config.service(at("/setup", [get(Guest, setup::new_form), post(Guest, setup::create)]));
+
+    // One's own settings
+    config.service(at("/settings/profile", [get(Member, profile::edit_form), post(Member, profile::update)]));
+    config.service(at("/settings/preferences", [get(Member, preferences::edit_form), post(EvenBanned, preferences::update)]));
+    config.service(at("/settings/password", [get(Member, password::edit_form), post(EvenBanned, password::update)]));
+    config.service(at("/settings/sessions", [get(Member, sessions::list)]));
+    config.service(at("/settings/sessions/end-others", [post(EvenBanned, sessions::end_others)]));
+    config.service(at("/settings/sessions/{id}/end", [post(EvenBanned, sessions::end)]));
+    config.service(at("/theme", [post(GuestWithoutToken, preferences::set_theme)]));
 
     // Files
     config.service(at("/static/{file}", [get(Guest, assets::show)]));

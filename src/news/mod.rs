@@ -7,4 +7,5 @@ pub mod lists; // front page, newest, active, top, ask, show, over
 pub mod posts; // one post
 pub mod profiles; // what everyone may see of a user
 pub mod tags; // posts by tag
+pub mod verify; // counters against their rows
 pub mod votes; // one a person and thing

@@ -1,10 +1,6 @@
 //! A sentence that survives one redirect: a signed cookie, so that guests need no session. Must not know pages.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    cookie::{Cookie, time::Duration},
-    http::header,
-};
+use actix_web::{HttpRequest, cookie::Cookie, cookie::time::Duration, web::Data};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{cookies, signing::Keys, state::State};
@@ -20,12 +16,18 @@ pub fn set(keys: &Keys, sentence: &str, secure: bool) -> Cookie<'static> {
         .finish()
 }
 
-/// A 303 to a path of this site, where the sentence is shown once.
-pub fn see_other(state: &State, path: &str, sentence: &str) -> HttpResponse {
-    HttpResponse::SeeOther()
-        .insert_header((header::LOCATION, path))
-        .cookie(set(&state.keys, sentence, state.config.http.secure()))
-        .finish()
+/// Whether a sentence came with `request`.
+pub fn has(request: &HttpRequest) -> bool {
+    request.cookie(&cookies::name("flash", is_secure(request))).is_some()
+}
+
+/// What makes the browser forget the sentence, once it has been said.
+pub fn forget(request: &HttpRequest) -> Cookie<'static> {
+    cookies::removal("flash", is_secure(request))
+}
+
+fn is_secure(request: &HttpRequest) -> bool {
+    request.app_data::<Data<State>>().is_some_and(|state| state.config.http.secure())
 }
 
 /// The sentence that came with `request`, if it is one of ours.

@@ -10,8 +10,6 @@ use super::{
     views::{AboutPage, GuidelinesPage, PrivacyPage},
 };
 
-/// Days for which requests are kept with their address: as long as the log lines live where the operator sends them.
-const LOG_DAYS: i64 = 30;
 
 /// `GET /about`
 ///
@@ -43,7 +41,6 @@ pub async fn guidelines(request: HttpRequest) -> Result<HttpResponse, Error> {
 pub async fn privacy(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
     let view = PrivacyPage {
         page: Page::of(&request, "Privacy"),
-        log_days: LOG_DAYS,
         contact: state.settings.get().site_contact.clone(),
     };
     render::page(&request, &view)

@@ -26,7 +26,6 @@ use crate::{
     web::{
         context::Context,
         error::Error,
-        flash,
         form::{Form, FormErrors, wants_fragment},
         markup,
         page::Page,
@@ -445,5 +444,5 @@ pub async fn delete(
         queries::add_to_comment_count(&mut conn, author, -1).await?;
     }
     conn.commit().await?;
-    Ok(flash::see_other(&state, &format!("{}#comments", post.card.path()), "Your comment is deleted."))
+    Ok(render::see_other_saying(&state, &format!("{}#comments", post.card.path()), "Your comment is deleted."))
 }

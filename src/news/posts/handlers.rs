@@ -20,7 +20,6 @@ use crate::{
         chrome,
         context::Context,
         error::{Error, violated},
-        flash,
         form::{Form, FormErrors, Query},
         markup,
         page::{Page, Place, Tab},
@@ -119,7 +118,7 @@ pub async fn create(
     if let Some((id, title)) = same_url(&mut conn, &valid, &request).await? {
         conn.rollback().await?;
         let said = "This has been posted already. Here is what people say about it.";
-        return Ok(flash::see_other(&state, &model::path(id, &title), said));
+        return Ok(render::see_other_saying(&state, &model::path(id, &title), said));
     }
     let id = insert(&mut conn, viewer, &valid, &html).await?;
     let path = model::path(id, valid.title.as_str());
@@ -511,5 +510,5 @@ pub async fn delete(
     queries::add_to_post_count(&mut conn, viewer.id, -1).await?;
     conn.commit().await?;
     let profile = format!("/users/{}", chrome::encode(&viewer.name));
-    Ok(flash::see_other(&state, &profile, "Your post is deleted."))
+    Ok(render::see_other_saying(&state, &profile, "Your post is deleted."))
 }
