@@ -134,7 +134,7 @@ async fn a_deleted_post_loses_its_words_and_keeps_its_thread(pool: PgPool) {
     bob.post(&delete, &[]).await.expect_status(403);
     assert!(alice.get(&delete).await.expect_status(200).body.contains("To be regretted"));
     alice.post(&delete, &[]).await.expect_status(303);
-    let page = site.visitor().get(&format!("/posts/{id}")).await.expect_status(200);
+    let page = site.visitor().get(&format!("/posts/{id}/post")).await.expect_status(200);
     assert!(page.body.contains("What was said about it."));
     assert!(!page.body.contains("regretted") && !page.body.contains("example.org/r"));
     assert!(!site.visitor().get("/newest").await.has(&format!("#post-{id}")));
