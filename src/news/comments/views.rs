@@ -9,8 +9,8 @@ use crate::web::form::FormErrors;
 use crate::web::format as filters;
 use crate::web::page::{Page, Tab};
 
-/// Past this depth (roots are 0) the indent stops and "↑ parent" is shown. The style sheet holds
-/// the same number.
+/// Past this depth (the page's roots are 0) the indent stops and "↑ parent" is shown. The style
+/// sheet holds the same number, as nested lists.
 pub const DEEPEST_INDENT: usize = 6;
 
 /// Comments in reading order (a comment, then its replies, then its next sibling).
@@ -26,10 +26,11 @@ pub struct Thread {
 
 impl Thread {
     /// Takes comments in reading order, whose `depth` is right, and works out where lists close
-    /// and how many replies each fold hides. Depths count from the first item's; a jump of more
-    /// than one level down is read as one level. Linear in the number of comments.
+    /// and how many replies each fold hides. Depths are made to count from the first item's, so
+    /// that a branch on a page of its own starts at the margin; a jump of more than one level
+    /// down is read as one level. Linear in the number of comments.
     pub fn new(mut items: Vec<CommentItem>) -> Self {
-        // Ancestors of the item being looked at, itself last: (index, its own place in the nesting).
+        // Indices of the comments whose lists are open, outermost first.
         let mut open: Vec<usize> = Vec::new();
         let base = items.first().map_or(0, |item| item.depth);
         for index in 0..items.len() {
@@ -44,6 +45,7 @@ impl Thread {
                     items[parent].replies += items[closed].replies + 1;
                 }
             }
+            items[index].depth = depth;
             items[index].replies = items[index].continues;
             open.push(index);
         }
@@ -71,7 +73,7 @@ pub struct CommentItem {
     pub id: i64,
     /// The comment that it answers.
     pub parent_id: Option<i64>,
-    /// How deep it stands; roots are 0.
+    /// How deep it stands; roots are 0. [`Thread::new`] makes it relative to its page.
     pub depth: usize,
     /// Its author's name; `None` when deleted, or when an import brought none.
     pub author: Option<String>,

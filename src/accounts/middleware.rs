@@ -1,0 +1,87 @@
+//! Fills in who calls (S09, S10): from the loaded session to one [`Caller`]. Must not know what the request asks.
+
+use std::rc::Rc;
+
+use actix_identity::IdentityExt;
+use actix_session::SessionExt;
+use actix_web::{
+    Error as ActixError, HttpMessage,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderValue},
+    middleware::Next,
+    web::Data,
+};
+use chrono::Utc;
+
+use super::{model::ViewerRow, queries};
+use crate::web::{
+    cookies,
+    error::Error,
+    session::{self, AWAY_KEY, SESSION_KEY, VIEWER_KEY},
+    state::State,
+    viewer::{Caller, Viewer},
+};
+
+/// Middleware function, see the module. A guest without a cookie costs nothing.
+pub async fn viewer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let Some(state) = request.app_data::<Data<State>>().cloned() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let name = cookies::name(session::COOKIE, state.config.http.secure());
+    if request.cookie(&name).is_none() {
+        request.extensions_mut().insert(Rc::new(Caller::default()));
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let caller = match resolve(&request, &state).await {
+        Ok(caller) => caller,
+        Err(error) => return Ok(ServiceResponse::from_err(error, request.into_parts().0)),
+    };
+    let stale = caller.viewer.is_none() && !caller.sessions_away;
+    request.extensions_mut().insert(Rc::new(caller));
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    if stale && !sets_session(&response, &name) {
+        let removal = cookies::removal(session::COOKIE, state.config.http.secure());
+        if let Ok(value) = HeaderValue::from_str(&removal.to_string()) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Whether the handler has just begun a session: its cookie must not be taken away again.
+fn sets_session(response: &ServiceResponse<BoxBody>, name: &str) -> bool {
+    response
+        .headers()
+        .get_all(header::SET_COOKIE)
+        .any(|v| v.as_bytes().starts_with(format!("{name}=").as_bytes()))
+}
+
+async fn resolve(request: &ServiceRequest, state: &State) -> Result<Caller, Error> {
+    let session = request.get_session();
+    if session.get::<bool>(AWAY_KEY).ok().flatten() == Some(true) {
+        return Ok(Caller {
+            sessions_away: true,
+            ..Caller::default()
+        });
+    }
+    let id = request.get_identity().ok().and_then(|identity| identity.id().ok());
+    let Some(id) = id.and_then(|id| id.parse::<i64>().ok()) else {
+        return Ok(Caller::default());
+    };
+    let row = match session.get::<ViewerRow>(VIEWER_KEY).ok().flatten() {
+        Some(row) => Some(row),
+        None => queries::find_viewer(&mut state.db.conn().await?, id).await?,
+    };
+    let Some(row) = row else {
+        return Ok(Caller::default());
+    };
+    Ok(Caller {
+        viewer: Some(Rc::new(Viewer::from_row(row, Utc::now()))),
+        session: session.get::<String>(SESSION_KEY).ok().flatten(),
+        sessions_away: false,
+    })
+}

@@ -1,0 +1,8 @@
+//! BetterNews
+pub mod config;
+pub mod platform;
+pub mod web;
+pub mod accounts;
+pub mod ops;
+pub mod routes;
+pub mod app;

@@ -1,0 +1,276 @@
+//! A pooled connection whose whole use is bounded in time, and that is closed, never returned, after it
+//! was cut off. Must not know any table.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use deadpool::managed::Object;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
+use tokio::time::{Sleep, sleep_until};
+
+use super::error::{deadline_exceeded, is_connection_lost};
+use super::pool::{Db, Opener, Pooled};
+
+/// A connection for one request's queries, from [`Db::conn`].
+///
+/// `&mut Conn` is an `sqlx::Executor`, so that `query!(..).fetch_all(&mut *conn)` and functions that take
+/// `impl PgExecutor<'_>` work on it. Once its time is used up, the running query and all later ones give
+/// the error that [`is_deadline`](super::is_deadline) recognises.
+///
+/// A handler owns its transaction: [`begin`](Self::begin), queries, [`commit`](Self::commit). Dropped before
+/// that (an early `?`, a client that went away), the connection is closed, and the server rolls back.
+/// A stream that is dropped half-way, or a cancelled query, closes it too.
+pub struct Conn {
+    db: Db,
+    pooled: Option<Object<Opener>>,
+    state: State,
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// What decides whether the connection may go back.
+#[derive(Debug, Default)]
+struct State {
+    in_flight: bool,
+    in_transaction: bool,
+    statement_failed: bool,
+    broken: bool,
+}
+
+impl State {
+    fn finish(&mut self, error: Option<&Error>) {
+        self.in_flight = false;
+        if let Some(error) = error {
+            self.statement_failed = true;
+            self.broken |= is_connection_lost(error);
+        }
+    }
+
+    fn is_reusable(&self) -> bool {
+        !(self.in_flight || self.in_transaction || self.broken)
+    }
+}
+
+impl Conn {
+    pub(super) fn new(db: Db, pooled: Object<Opener>, deadline: Instant) -> Self {
+        Self {
+            db,
+            pooled: Some(pooled),
+            state: State::default(),
+            deadline: Box::pin(sleep_until(deadline.into())),
+        }
+    }
+
+    /// Opens a transaction. They do not nest.
+    ///
+    /// # Errors
+    /// As any query; `sqlx::Error::BeginFailed` where one is open already.
+    pub async fn begin(&mut self) -> Result<(), Error> {
+        if self.state.in_transaction {
+            return Err(Error::BeginFailed);
+        }
+        self.state.in_transaction = true;
+        self.state.statement_failed = false;
+        self.command("BEGIN").await
+    }
+
+    /// Makes the transaction's changes last.
+    ///
+    /// # Errors
+    /// As any query. Where a statement inside it had failed, `sqlx::Error::InvalidArgument`: PostgreSQL
+    /// would roll back and call it success. Nothing was kept then.
+    pub async fn commit(&mut self) -> Result<(), Error> {
+        if self.state.statement_failed {
+            self.rollback().await?;
+            return Err(Error::InvalidArgument(
+                "a transaction in which a statement had failed cannot be committed".to_owned(),
+            ));
+        }
+        self.command("COMMIT").await?;
+        self.state.in_transaction = false;
+        Ok(())
+    }
+
+    /// Undoes the transaction's changes, and keeps the connection usable.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn rollback(&mut self) -> Result<(), Error> {
+        self.command("ROLLBACK").await?;
+        self.state.in_transaction = false;
+        self.state.statement_failed = false;
+        Ok(())
+    }
+
+    async fn command(&mut self, sql: &'static str) -> Result<(), Error> {
+        self.bounded(async |connection: &mut PgConnection| {
+            sqlx::raw_sql(sql).execute(connection).await.map(drop)
+        })
+        .await
+    }
+
+    /// Runs one exchange with the server within what is left of the deadline.
+    async fn bounded<T>(
+        &mut self,
+        exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (connection, state, mut deadline) = self.start()?;
+        let outcome = tokio::select! {
+            biased;
+            outcome = exchange(connection) => outcome,
+            () = deadline.as_mut() => Err(deadline_exceeded()),
+        };
+        state.finish(outcome.as_ref().err());
+        outcome
+    }
+
+    /// The connection, marked as in the middle of something until `State::finish`.
+    fn start(&mut self) -> Result<(&mut PgConnection, &mut State, Pin<&mut Sleep>), Error> {
+        let pooled = self.pooled.as_mut().ok_or(Error::PoolClosed)?;
+        if self.state.broken || self.state.in_flight || self.deadline.is_elapsed() {
+            self.state.broken = true;
+            return Err(deadline_exceeded());
+        }
+        self.state.in_flight = true;
+        Ok((
+            &mut pooled.connection,
+            &mut self.state,
+            self.deadline.as_mut(),
+        ))
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        let Some(mut pooled) = self.pooled.take() else {
+            return;
+        };
+        if self.state.is_reusable() {
+            pooled.returned = Instant::now();
+            return;
+        }
+        if self.state.broken || self.state.in_flight && self.deadline.is_elapsed() {
+            self.db.suspect();
+        }
+        // Taken out of the pool and dropped: the socket closes at once, with no farewell that could hang.
+        drop::<Pooled>(Object::take(pooled));
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Conn {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        match self.start() {
+            Ok((connection, state, deadline)) => {
+                // Nothing is sent before the first poll; a stream that was never polled harms nothing.
+                state.in_flight = false;
+                Box::pin(Bounded {
+                    rows: connection.fetch_many(query),
+                    state,
+                    deadline,
+                    ended: false,
+                })
+            }
+            Err(error) => Box::pin(futures_util::stream::once(async { Err(error) })),
+        }
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        Box::pin(async move {
+            self.bounded(async |connection: &mut PgConnection| {
+                connection.fetch_optional(query).await
+            })
+            .await
+        })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            self.bounded(async |connection: &mut PgConnection| {
+                connection.prepare_with(sql, parameters).await
+            })
+            .await
+        })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            self.bounded(async |connection: &mut PgConnection| connection.describe(sql).await)
+                .await
+        })
+    }
+}
+
+/// The rows of one query, until the deadline.
+struct Bounded<'e> {
+    rows: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>,
+    state: &'e mut State,
+    deadline: Pin<&'e mut Sleep>,
+    ended: bool,
+}
+
+impl Stream for Bounded<'_> {
+    type Item = Result<Either<PgQueryResult, PgRow>, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        this.state.in_flight = true;
+        let item = match this.rows.as_mut().poll_next(cx) {
+            Poll::Ready(item) => item,
+            Poll::Pending => {
+                ready!(this.deadline.as_mut().poll(cx));
+                Some(Err(deadline_exceeded()))
+            }
+        };
+        match &item {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                this.ended = true;
+                this.state.finish(Some(error));
+            }
+            None => {
+                this.ended = true;
+                this.state.finish(None);
+            }
+        }
+        Poll::Ready(item)
+    }
+}

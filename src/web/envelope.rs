@@ -1,0 +1,32 @@
+//! The JSON envelope of the API (SPEC section 0). Must not know which endpoints there are.
+
+use actix_web::{HttpResponse, http::StatusCode};
+use serde_json::json;
+
+use super::error::Error;
+
+/// The envelope of a failure; a 5xx says nothing of its cause.
+pub fn failure(status: StatusCode, error: Option<&Error>) -> HttpResponse {
+    let code = error.map_or_else(|| code(status), Error::code);
+    let message = match error {
+        Some(error) if !status.is_server_error() => error.to_string(),
+        _ => status.canonical_reason().unwrap_or("failed").to_owned(),
+    };
+    HttpResponse::build(status).json(json!({
+        "success": false,
+        "error": { "code": code, "message": message },
+    }))
+}
+
+fn code(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "AUTHENTICATION_ERROR",
+        403 => "AUTHORIZATION_ERROR",
+        404 | 405 => "NOT_FOUND",
+        409 => "CONFLICT",
+        429 => "RATE_LIMITED",
+        503 => "UNAVAILABLE",
+        500.. => "INTERNAL_ERROR",
+        _ => "VALIDATION_ERROR",
+    }
+}

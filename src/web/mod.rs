@@ -1,0 +1,23 @@
+//! The HTTP shell: everything between a socket and a handler that is not about news. Must not know product tables.
+
+pub mod assets;
+pub mod chrome;
+pub mod context;
+pub mod cookies;
+pub mod csrf;
+pub mod envelope;
+pub mod error;
+pub mod flash;
+pub mod form;
+pub mod format;
+pub mod markup;
+pub mod middleware;
+pub mod page;
+pub mod paging;
+pub mod render;
+pub mod sanitise;
+pub mod session;
+pub mod signing;
+pub mod state;
+pub mod viewer;
+pub mod views;

@@ -1,0 +1,211 @@
+//! Who looks: a plain struct that the accounts' middleware fills, and the one check of what they may do (S11). Must not
+//! know SQL.
+
+use std::rc::Rc;
+
+use actix_web::{HttpMessage, HttpRequest};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+
+/// One permission: `action` on `resource` (`*` is any), where `condition` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission(pub String, pub String, pub Option<String>);
+
+/// What a permission's condition is held against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Target<'a> {
+    /// Whose thing it is.
+    pub owner: Option<i64>,
+    /// Its other attributes by name, such as `("kind", "job")`.
+    pub attributes: &'a [(&'a str, &'a str)],
+}
+
+impl Target<'_> {
+    /// A thing that belongs to `owner`.
+    pub fn of(owner: Option<i64>) -> Self {
+        Self {
+            owner,
+            attributes: &[],
+        }
+    }
+}
+
+impl Permission {
+    /// Whether this permission lets `viewer_id` do `action` on `resource` to `target`.
+    fn allows(&self, viewer_id: i64, resource: &str, action: &str, target: &Target<'_>) -> bool {
+        let matches = |pattern: &str, name: &str| pattern == "*" || pattern == name;
+        if !matches(&self.0, resource) || !matches(&self.1, action) {
+            return false;
+        }
+        match self.2.as_deref() {
+            None => true,
+            Some("own") => target.owner == Some(viewer_id),
+            Some(condition) => condition
+                .split_once('=')
+                .is_some_and(|pair| target.attributes.contains(&pair)),
+        }
+    }
+}
+
+/// Why and until when someone may only read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// The moderator's words.
+    pub reason: String,
+    /// When it ends by itself; `None` is never.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The signed-in person behind a request.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// Their account.
+    pub id: i64,
+    /// Their user name.
+    pub name: String,
+    /// Their karma.
+    pub karma: i32,
+    /// Unread things in the inbox.
+    pub unread: i32,
+    /// `system`, `light` or `dark`.
+    pub theme: String,
+    /// Whether lists are dense.
+    pub compact: bool,
+    /// Whether single-key shortcuts are on.
+    pub shortcuts: bool,
+    /// IANA name of their time zone.
+    pub time_zone: String,
+    /// When they joined.
+    pub created_at: DateTime<Utc>,
+    /// The rank of their highest role: 1 user, 2 moderator, 3 admin.
+    pub rank: i16,
+    /// All that their roles allow.
+    pub permissions: Vec<Permission>,
+    /// Set while they are banned.
+    pub ban: Option<Ban>,
+}
+
+impl Viewer {
+    /// Whether this person may do `action` on `resource` to `target`.
+    pub fn may(&self, resource: &str, action: &str, target: &Target<'_>) -> bool {
+        self.permissions
+            .iter()
+            .any(|p| p.allows(self.id, resource, action, target))
+    }
+
+    /// As [`Viewer::may`], but what is denied is logged and answered.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn require(&self, resource: &str, action: &str, target: &Target<'_>) -> Result<(), Error> {
+        if self.may(resource, action, target) {
+            return Ok(());
+        }
+        tracing::warn!(user.id = self.id, resource, action, "denied");
+        Err(Error::forbidden("Your account may not do this."))
+    }
+
+    /// Whether this person may do `action` on `resource` whatever the target.
+    pub fn may_any(&self, resource: &str, action: &str) -> bool {
+        self.permissions
+            .iter()
+            .filter(|p| p.2.is_none())
+            .any(|p| p.allows(self.id, resource, action, &Target::default()))
+    }
+}
+
+/// Who a request comes from; one is in the extensions of every request that passed the accounts' middleware.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// The signed-in person, or `None` for a guest.
+    pub viewer: Option<Rc<Viewer>>,
+    /// What their form tokens are bound to: the hash of the session's token, in hexadecimal.
+    pub session: Option<String>,
+    /// The session store is away: who has a session is treated as a guest, and told so.
+    pub sessions_away: bool,
+}
+
+impl Caller {
+    /// The caller of `request`; a guest where no middleware has run.
+    pub fn get(request: &HttpRequest) -> Rc<Self> {
+        request
+            .extensions()
+            .get::<Rc<Self>>()
+            .map(Rc::clone)
+            .unwrap_or_default()
+    }
+
+    /// The signed-in person.
+    ///
+    /// # Errors
+    /// [`Error::LoginRequired`] for a guest.
+    pub fn viewer(&self) -> Result<&Viewer, Error> {
+        self.viewer.as_deref().ok_or(Error::LoginRequired)
+    }
+
+    /// The account's id, `None` for a guest.
+    pub fn id(&self) -> Option<i64> {
+        self.viewer.as_ref().map(|v| v.id)
+    }
+}
+
+impl actix_web::FromRequest for Caller {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        std::future::ready(Ok(Self::clone(&Self::get(request))))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A person with the given permissions, for tests.
+    pub(crate) fn viewer(id: i64, permissions: &[(&str, &str, Option<&str>)]) -> Viewer {
+        Viewer {
+            id,
+            name: "alice".into(),
+            karma: 1,
+            unread: 0,
+            theme: "system".into(),
+            compact: false,
+            shortcuts: true,
+            time_zone: "UTC".into(),
+            created_at: DateTime::UNIX_EPOCH,
+            rank: 1,
+            permissions: permissions
+                .iter()
+                .map(|(r, a, c)| Permission((*r).into(), (*a).into(), c.map(Into::into)))
+                .collect(),
+            ban: None,
+        }
+    }
+
+    #[test]
+    fn own_means_ones_own() {
+        let alice = viewer(1, &[("post", "edit", Some("own"))]);
+        assert!(alice.may("post", "edit", &Target::of(Some(1))));
+        assert!(!alice.may("post", "edit", &Target::of(Some(2))));
+        assert!(!alice.may("post", "edit", &Target::of(None)), "an imported post without author is nobody's");
+        assert!(!alice.may("comment", "edit", &Target::of(Some(1))));
+        assert!(!alice.may_any("post", "edit"));
+    }
+
+    #[test]
+    fn a_wildcard_is_any_and_an_attribute_must_be_equal() {
+        let admin = viewer(1, &[("*", "*", None)]);
+        assert!(admin.may("anything", "at all", &Target::default()));
+        let recruiter = viewer(2, &[("post", "pin", Some("kind=job"))]);
+        let job = Target {
+            owner: None,
+            attributes: &[("kind", "job")],
+        };
+        assert!(recruiter.may("post", "pin", &job));
+        assert!(!recruiter.may("post", "pin", &Target::default()));
+        assert!(recruiter.require("post", "pin", &Target::default()).is_err());
+    }
+}
