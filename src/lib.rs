@@ -6,3 +6,4 @@ pub mod accounts;
 pub mod ops;
 pub mod routes;
 pub mod app;
+pub mod cli;

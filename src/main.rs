@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary: calls the command line. Must not know anything else.
+
+fn main() -> std::process::ExitCode {
+    betternews::cli::run()
+}

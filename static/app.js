@@ -184,7 +184,7 @@
     if (arrived.classList.contains("vote") && voted && voted.action === arrived.getAttribute("action")) {
       var button = arrived.querySelector("button");
       if (voted.had) { button.focus(); }
-      announce((button.getAttribute("aria-pressed") === "true" ? "Upvoted, " : "Vote taken back, ") + arrived.textContent.trim() + " points");
+      announce((button.getAttribute("aria-pressed") === "true" ? "Upvoted, " : "Vote taken back, ") + arrived.textContent.trim());
     } else if (arrived.classList.contains("reply")) {
       restoreDrafts(arrived.parentNode);
       arrived.querySelector("textarea").focus();
@@ -234,7 +234,7 @@
     k: ["Previous", function () { move(-1); }],
     o: ["Open the link", function () { press(own("a.title")); }],
     c: ["Go to the comments", function () { press(own(".replies") || document.querySelector('a.skip[href="#comments"]')); }],
-    u: ["Upvote, or take it back", function () { press(own(".vote button, a.vote")); }],
+    u: ["Upvote, or take it back", function () { press(own(".vote button, .vote a")); }],
     n: ["Next new comment", function () { move(1, function (stop) { return stop.matches(".new, .item:has(.fresh)"); }); }],
     "?": ["These keys", help]
   };
@@ -271,6 +271,9 @@
       key[1]();
     }
   });
+
+  // Code that scrolls sideways can be scrolled with keys.
+  all(".prose pre").forEach(function (code) { if (code.scrollWidth > code.clientWidth) { code.tabIndex = 0; } });
 
   settleSent();
   restoreDrafts(document);

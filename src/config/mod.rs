@@ -46,6 +46,8 @@ pub struct Http {
     pub trusted_proxies: Vec<Network>,
     /// The one header that holds the client's address, instead of the usual ones. `CLIENT_IP_HEADER`
     pub client_ip_header: Option<String>,
+    /// Threads that serve requests. `HTTP_WORKERS`, by default one a core
+    pub workers: usize,
     /// How long "not ready" is told before the door closes: what a load balancer needs to notice. `SHUTDOWN_DELAY`, in
     /// seconds
     pub shutdown_delay: Duration,
@@ -69,7 +71,7 @@ pub struct Databases {
     /// A PostgreSQL of one's own; without it the embedded one is started. `DATABASE_URL`
     pub database_url: Option<SecretString>,
     /// Size of the pool. `DATABASE_MAX_CONNECTIONS`
-    pub max_connections: u32,
+    pub max_connections: usize,
     /// A Redis of one's own; without it and without `DATABASE_URL` the embedded one is started. `REDIS_URL`
     pub redis_url: Option<SecretString>,
     /// Put before every key, so that several sites (or tests) share one Redis. `REDIS_PREFIX`
@@ -162,7 +164,7 @@ impl Config {
             http,
             databases: Databases {
                 database_url: r.secret_url("DATABASE_URL", &["postgres", "postgresql"]),
-                max_connections: r.within("DATABASE_MAX_CONNECTIONS", 10, 1, 500),
+                max_connections: r.within("DATABASE_MAX_CONNECTIONS", 10_usize, 1, 500),
                 redis_url: r.secret_url("REDIS_URL", &["redis", "rediss", "redis+unix", "unix"]),
                 redis_prefix: r.text("REDIS_PREFIX").unwrap_or_else(|| "bn:".into()),
                 data_dir: r
@@ -217,11 +219,16 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environmen
             "addresses or networks, such as 127.0.0.1, 10.0.0.0/8",
         ),
         client_ip_header: r.text("CLIENT_IP_HEADER").map(|h| h.to_ascii_lowercase()),
+        workers: r.within("HTTP_WORKERS", cores(), 1, 256),
         shutdown_delay: Duration::from_secs(
             r.within("SHUTDOWN_DELAY", if environment == Environment::Development { 0 } else { 3_u32 }, 0, 15)
                 .into(),
         ),
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).min(256)
 }
 
 fn base_url(r: &mut Reader<impl Fn(&str) -> Option<String>>, bind: SocketAddr) -> url::Url {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::news::votes::views::{Vote, VoteState};
 use crate::web::form::FormErrors;
 use crate::web::format as filters;
-use crate::web::page::{Page, Tab};
+use crate::web::page::{Page, Place, Tab};
 
 /// Past this depth (the page's roots are 0) the indent stops and "↑ parent" is shown. The style
 /// sheet holds the same number, as nested lists.
@@ -214,6 +214,13 @@ pub struct ListPage {
     pub more: Option<String>,
     /// What to say when there is nothing.
     pub empty: String,
+}
+
+impl ListPage {
+    /// Whether the heading is to be seen, or only heard.
+    pub fn shows_heading(&self) -> bool {
+        self.page.place == Place::Elsewhere
+    }
 }
 
 /// A comment in a list, with the post it stands on; `/threads` brings its replies along.

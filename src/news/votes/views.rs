@@ -48,6 +48,11 @@ impl Vote {
         }
     }
 
+    /// Whether there is something to press.
+    pub fn is_form(&self) -> bool {
+        matches!(self.state, VoteState::Off | VoteState::On)
+    }
+
     /// `point` or `points`, after their number.
     pub fn unit(&self) -> &'static str {
         if self.points == 1 { "point" } else { "points" }

@@ -12,7 +12,18 @@ use std::sync::LazyLock;
 static READ: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut builder = Builder::default();
     builder
-        .tags(HashSet::from(["p", "i", "em", "a", "pre", "code", "br", "div", "li", "blockquote"]))
+        .tags(HashSet::from([
+            "p",
+            "i",
+            "em",
+            "a",
+            "pre",
+            "code",
+            "br",
+            "div",
+            "li",
+            "blockquote",
+        ]))
         .tag_attributes(HashMap::from([("a", HashSet::from(["href"]))]))
         .generic_attributes(HashSet::new())
         .url_schemes(HashSet::from(super::SCHEMES))
@@ -94,7 +105,11 @@ impl Writer {
             code.push_str(text);
             return;
         }
-        let mark = Mark { emphasis: self.emphasis > 0, code: self.code > 0, href: self.href.clone() };
+        let mark = Mark {
+            emphasis: self.emphasis > 0,
+            code: self.code > 0,
+            href: self.href.clone(),
+        };
         for c in text.chars() {
             if c.is_ascii_whitespace() {
                 self.space = true;
@@ -103,9 +118,13 @@ impl Writer {
             if self.lines.is_empty() {
                 self.lines.push(Vec::new());
             }
-            let Some(line) = self.lines.last_mut() else { return };
+            let Some(line) = self.lines.last_mut() else {
+                return;
+            };
             // A space between two marks belongs to neither: emphasis holds only beside a word.
-            if self.space && let Some((last, words)) = line.last_mut() {
+            if self.space
+                && let Some((last, words)) = line.last_mut()
+            {
                 if *last == mark || *last == Mark::default() {
                     words.push(' ');
                 } else {
@@ -126,7 +145,11 @@ impl Writer {
             self.fence(&code);
         }
         let lines = std::mem::take(&mut self.lines);
-        let lines: Vec<String> = lines.iter().filter(|line| !line.is_empty()).map(|line| markdown(line)).collect();
+        let lines: Vec<String> = lines
+            .iter()
+            .filter(|line| !line.is_empty())
+            .map(|line| markdown(line))
+            .collect();
         if !lines.is_empty() {
             self.block(&lines.join("\\\n"));
         }
@@ -146,9 +169,15 @@ impl Writer {
             return;
         }
         let lines = || code.lines().filter(|line| !line.trim().is_empty());
-        let indent = lines().map(|line| line.len() - line.trim_start_matches(' ').len()).min().unwrap_or(0);
+        let indent = lines()
+            .map(|line| line.len() - line.trim_start_matches(' ').len())
+            .min()
+            .unwrap_or(0);
         let ticks = "`".repeat(longest_run(code).max(2) + 1);
-        let code: Vec<&str> = code.lines().map(|line| line.get(indent..).unwrap_or_default()).collect();
+        let code: Vec<&str> = code
+            .lines()
+            .map(|line| line.get(indent..).unwrap_or_default())
+            .collect();
         self.block(&format!("{ticks}\n{}\n{ticks}", code.join("\n")));
     }
 }
@@ -165,11 +194,19 @@ fn markdown(line: &[(Mark, String)]) -> String {
     let mut out = String::new();
     let mut rest = line;
     while let Some((mark, _)) = rest.first() {
-        let alike = rest.iter().take_while(|(next, _)| next.emphasis == mark.emphasis).count();
+        let alike = rest
+            .iter()
+            .take_while(|(next, _)| next.emphasis == mark.emphasis)
+            .count();
         let (group, after) = rest.split_at(alike);
         rest = after;
-        let inner: String = group.iter().map(|(mark, words)| stretch(mark, words)).collect();
-        let next = after.first().and_then(|(mark, words)| stretch(mark, words).chars().next());
+        let inner: String = group
+            .iter()
+            .map(|(mark, words)| stretch(mark, words))
+            .collect();
+        let next = after
+            .first()
+            .and_then(|(mark, words)| stretch(mark, words).chars().next());
         if mark.emphasis && can_flank(out.chars().next_back(), &inner, next) {
             out.push('*');
             out.push_str(&inner);
@@ -183,7 +220,9 @@ fn markdown(line: &[(Mark, String)]) -> String {
 
 /// Whether `*` before and after `inner` would be read as emphasis (CommonMark 0.31, 6.2), judged on the safe side.
 fn can_flank(before: Option<char>, inner: &str, after: Option<char>) -> bool {
-    let free = |c: Option<char>| c.is_none_or(|c| c == ' ' || (c.is_ascii_punctuation() && !matches!(c, '*' | '\\')));
+    let free = |c: Option<char>| {
+        c.is_none_or(|c| c == ' ' || (c.is_ascii_punctuation() && !matches!(c, '*' | '\\')))
+    };
     let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let solid = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace() && c != '*');
     let (first, last) = (inner.chars().next(), inner.chars().next_back());
@@ -225,7 +264,9 @@ fn inline(mark: &Mark, words: &str) -> String {
 /// Whether a URL stays as it is between `<` and `>`.
 fn is_plain(url: &str) -> bool {
     (url.starts_with("http://") || url.starts_with("https://"))
-        && !url.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '\\'))
+        && !url.contains(|c: char| {
+            c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '\\')
+        })
 }
 
 fn destination(href: &str) -> String {
@@ -257,7 +298,9 @@ fn escaped(words: &str) -> String {
                 let joins = |c: Option<char>| c.is_some_and(|c: char| c.is_ascii_alphanumeric());
                 !(joins(before) && joins(chars.peek().copied()))
             }
-            '&' => chars.peek().is_none_or(|&next| next == '#' || next.is_ascii_alphanumeric()),
+            '&' => chars
+                .peek()
+                .is_none_or(|&next| next == '#' || next.is_ascii_alphanumeric()),
             // Before a link it would make an image.
             '!' => chars.peek().is_none(),
             _ => false,

@@ -35,11 +35,16 @@ pub fn bracketed(source: &str) -> Cow<'_, str> {
 /// The parts of a markdown text in which a URL is not bare, in order and apart from each other.
 fn spared(source: &str) -> Vec<Range<usize>> {
     let parser = Parser::new_ext(source, super::OPTIONS);
-    let mut ranges: Vec<Range<usize>> =
-        parser.reference_definitions().iter().map(|(_, definition)| definition.span.clone()).collect();
+    let mut ranges: Vec<Range<usize>> = parser
+        .reference_definitions()
+        .iter()
+        .map(|(_, definition)| definition.span.clone())
+        .collect();
     for (event, range) in parser.into_offset_iter() {
         match event {
-            Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::CodeBlock(_) | Tag::HtmlBlock)
+            Event::Start(
+                Tag::Link { .. } | Tag::Image { .. } | Tag::CodeBlock(_) | Tag::HtmlBlock,
+            )
             | Event::Code(_)
             | Event::Html(_)
             | Event::InlineHtml(_) => ranges.push(range),
@@ -74,8 +79,14 @@ pub fn bare_urls(text: &str) -> impl Iterator<Item = Range<usize>> {
                 continue;
             };
             let start = at - scheme.len();
-            let follows_word = text[..start].chars().next_back().is_some_and(char::is_alphanumeric);
-            if start < before || follows_word || !text[host..].starts_with(|c: char| c.is_alphanumeric() || c == '[') {
+            let follows_word = text[..start]
+                .chars()
+                .next_back()
+                .is_some_and(char::is_alphanumeric);
+            if start < before
+                || follows_word
+                || !text[host..].starts_with(|c: char| c.is_alphanumeric() || c == '[')
+            {
                 continue;
             }
             let length = text[start..].find(ends_url).unwrap_or(text.len() - start);
@@ -90,7 +101,9 @@ pub fn bare_urls(text: &str) -> impl Iterator<Item = Range<usize>> {
 }
 
 fn ends_url(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"' | '`' | '\\' | '|' | '“' | '”')
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '<' | '>' | '"' | '`' | '\\' | '|' | '“' | '”')
 }
 
 /// The URL without closing punctuation; a closing bracket stays where it was opened within.
@@ -125,5 +138,7 @@ fn trimmed_end(url: &str) -> &str {
 
 /// How many more are opened than closed; negative where more are closed.
 fn balance(text: &str, open: char, close: char) -> i64 {
-    text.chars().map(|c| i64::from(c == open) - i64::from(c == close)).sum()
+    text.chars()
+        .map(|c| i64::from(c == open) - i64::from(c == close))
+        .sum()
 }

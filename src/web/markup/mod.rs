@@ -12,7 +12,9 @@ pub use html::from_html;
 pub use text::{clean, decode_entities, excerpt};
 
 use ammonia::{Builder, UrlRelative};
-use pulldown_cmark::{CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream};
+use pulldown_cmark::{
+    CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream,
+};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::LazyLock;
 
@@ -21,7 +23,21 @@ pub const RENDERER: i16 = 1;
 
 /// Every tag that can occur in rendered HTML (SPEC row S06).
 pub const TAGS: [&str; 15] = [
-    "p", "b", "i", "em", "strong", "a", "ul", "ol", "li", "code", "pre", "blockquote", "hr", "br", "del",
+    "p",
+    "b",
+    "i",
+    "em",
+    "strong",
+    "a",
+    "ul",
+    "ol",
+    "li",
+    "code",
+    "pre",
+    "blockquote",
+    "hr",
+    "br",
+    "del",
 ];
 
 /// Links by people pass no reputation on, and cannot reach the page they were opened from.
@@ -66,7 +82,8 @@ const OPTIONS: Options = Options::ENABLE_STRIKETHROUGH;
 
 /// Whether a link may lead there: http, https and mailto, and nothing a browser would have to guess at.
 fn is_allowed(destination: &str) -> bool {
-    destination.len() <= MAX_URL && url::Url::parse(destination).is_ok_and(|url| SCHEMES.contains(&url.scheme()))
+    destination.len() <= MAX_URL
+        && url::Url::parse(destination).is_ok_and(|url| SCHEMES.contains(&url.scheme()))
 }
 
 /// What became of a tag that is open, so that its end is treated alike.
@@ -97,7 +114,15 @@ struct Narrowed<'a, I> {
 
 impl<'a, I: Iterator<Item = Event<'a>>> Narrowed<'a, I> {
     fn new(events: I) -> Self {
-        Self { events, ready: VecDeque::new(), open: Vec::new(), containers: 0, emphases: 0, in_link: false, described: true }
+        Self {
+            events,
+            ready: VecDeque::new(),
+            open: Vec::new(),
+            containers: 0,
+            emphases: 0,
+            in_link: false,
+            described: true,
+        }
     }
 
     fn start(&mut self, tag: Tag<'a>) {
@@ -116,7 +141,11 @@ impl<'a, I: Iterator<Item = Event<'a>>> Narrowed<'a, I> {
             Tag::BlockQuote(_) | Tag::List(_) if self.containers >= MAX_DEPTH => Open::Dropped,
             Tag::BlockQuote(_) | Tag::List(_) => {
                 self.containers += 1;
-                let tag = if let Tag::List(first) = tag { Tag::List(first.map(|_| 1)) } else { Tag::BlockQuote(None) };
+                let tag = if let Tag::List(first) = tag {
+                    Tag::List(first.map(|_| 1))
+                } else {
+                    Tag::BlockQuote(None)
+                };
                 self.ready.push_back(Event::Start(tag));
                 Open::Container
             }
@@ -126,7 +155,11 @@ impl<'a, I: Iterator<Item = Event<'a>>> Narrowed<'a, I> {
                 self.ready.push_back(Event::Start(tag));
                 Open::Emphasis
             }
-            Tag::Link { link_type, dest_url, .. } if !self.in_link => {
+            Tag::Link {
+                link_type,
+                dest_url,
+                ..
+            } if !self.in_link => {
                 if link_type == LinkType::Email || is_allowed(&dest_url) {
                     self.link(link_type, dest_url);
                     Open::Link
@@ -151,7 +184,12 @@ impl<'a, I: Iterator<Item = Event<'a>>> Narrowed<'a, I> {
 
     fn link(&mut self, link_type: LinkType, dest_url: CowStr<'a>) {
         self.in_link = true;
-        self.ready.push_back(Event::Start(Tag::Link { link_type, dest_url, title: "".into(), id: "".into() }));
+        self.ready.push_back(Event::Start(Tag::Link {
+            link_type,
+            dest_url,
+            title: "".into(),
+            id: "".into(),
+        }));
     }
 
     /// Comments, which the sanitiser takes out, keep the pieces apart in its tree.
@@ -194,7 +232,9 @@ impl<'a, I: Iterator<Item = Event<'a>>> Narrowed<'a, I> {
                 self.ready.push_back(Event::End(TagEnd::Link));
             }
             // The texts of list items must not run into each other.
-            Some(Open::Dropped) | None if tag == TagEnd::Item => self.ready.push_back(Event::SoftBreak),
+            Some(Open::Dropped) | None if tag == TagEnd::Item => {
+                self.ready.push_back(Event::SoftBreak)
+            }
             Some(Open::Dropped) | None => {}
         }
     }
@@ -229,7 +269,10 @@ impl<'a, I: Iterator<Item = Event<'a>>> Iterator for Narrowed<'a, I> {
                 }
                 event @ (Event::SoftBreak | Event::HardBreak | Event::Rule) => return Some(event),
                 // Only with options that are off.
-                Event::InlineMath(_) | Event::DisplayMath(_) | Event::FootnoteReference(_) | Event::TaskListMarker(_) => {}
+                Event::InlineMath(_)
+                | Event::DisplayMath(_)
+                | Event::FootnoteReference(_)
+                | Event::TaskListMarker(_) => {}
             }
         }
     }

@@ -33,8 +33,15 @@ fn faults(html: &str) -> Vec<String> {
 
 /// The words a reader sees, single-spaced.
 fn words(html: &str) -> String {
-    let spaced = html.replace("<p>", " <p>").replace("<br", " <br").replace("<pre", " <pre").replace("</pre>", "</pre> ");
-    let text: String = Html::parse_fragment(&spaced).root_element().text().collect();
+    let spaced = html
+        .replace("<p>", " <p>")
+        .replace("<br", " <br")
+        .replace("<pre", " <pre")
+        .replace("</pre>", "</pre> ");
+    let text: String = Html::parse_fragment(&spaced)
+        .root_element()
+        .text()
+        .collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -44,12 +51,27 @@ fn markdown_becomes_the_html_it_means() {
         ("hello *world*", "<p>hello <em>world</em></p>\n"),
         ("# Title", "<p><strong>Title</strong></p>\n"),
         ("a  \nb", "<p>a<br>\nb</p>\n"),
-        ("> quoted\n\nanswer", "<blockquote>\n<p>quoted</p>\n</blockquote>\n<p>answer</p>\n"),
+        (
+            "> quoted\n\nanswer",
+            "<blockquote>\n<p>quoted</p>\n</blockquote>\n<p>answer</p>\n",
+        ),
         ("3. x\n4. y", "<ol>\n<li>x</li>\n<li>y</li>\n</ol>\n"),
-        ("~~gone~~ `let x = 1;`", "<p><del>gone</del> <code>let x = 1;</code></p>\n"),
-        ("```rust\nfn main() {}\n```", "<pre><code>fn main() {}\n</code></pre>\n"),
-        ("use Vec<String> & co", "<p>use Vec&lt;String&gt; &amp; co</p>\n"),
-        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n"),
+        (
+            "~~gone~~ `let x = 1;`",
+            "<p><del>gone</del> <code>let x = 1;</code></p>\n",
+        ),
+        (
+            "```rust\nfn main() {}\n```",
+            "<pre><code>fn main() {}\n</code></pre>\n",
+        ),
+        (
+            "use Vec<String> & co",
+            "<p>use Vec&lt;String&gt; &amp; co</p>\n",
+        ),
+        (
+            "<script>alert(1)</script>",
+            "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n",
+        ),
         ("[x](javascript:alert(1))", "<p>x</p>\n"),
     ] {
         assert_eq!(render(source), html, "{source}");
@@ -76,60 +98,133 @@ fn bare_urls_become_links_and_keep_their_punctuation_outside() {
 #[test]
 fn nothing_that_runs_gets_through() {
     for source in [
-        "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "<a href='javascript:alert(1)'>x</a>",
-        "[x](JaVaScRiPt:alert(1))", "[x](java\tscript:alert(1))", "[x](&#106;avascript:alert(1))",
-        "[x](data:text/html;base64,PHNjcmlwdD4=)", "[x](vbscript:msgbox)", "<javascript:alert(1)>",
-        "![x](javascript:alert(1))", "![x\"onerror=\"alert(1)](https://a.example/\"onload=\"alert(1))",
-        "[x](https://a.example \"onmouseover=alert(1)\")", "https://a.example/\"onmouseover=alert(1)",
-        "<iframe src=//evil>", "<style>*{}</style>", "<!--><img src=x onerror=alert(1)>-->", "<![CDATA[<x>]]>",
-        "[a]: javascript:alert(1)\n\n[a]", "<math><mtext></p><style><img src onerror=alert(1)>", "[x](//evil.example)",
-        "[x](http://[)", "<form><input>", "```\n</code></pre><script>\n```", "`</code><script>`", "[![a](https://a.example)](https://b.example)",
+        "<img src=x onerror=alert(1)>",
+        "<svg/onload=alert(1)>",
+        "<a href='javascript:alert(1)'>x</a>",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](java\tscript:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "[x](data:text/html;base64,PHNjcmlwdD4=)",
+        "[x](vbscript:msgbox)",
+        "<javascript:alert(1)>",
+        "![x](javascript:alert(1))",
+        "![x\"onerror=\"alert(1)](https://a.example/\"onload=\"alert(1))",
+        "[x](https://a.example \"onmouseover=alert(1)\")",
+        "https://a.example/\"onmouseover=alert(1)",
+        "<iframe src=//evil>",
+        "<style>*{}</style>",
+        "<!--><img src=x onerror=alert(1)>-->",
+        "<![CDATA[<x>]]>",
+        "[a]: javascript:alert(1)\n\n[a]",
+        "<math><mtext></p><style><img src onerror=alert(1)>",
+        "[x](//evil.example)",
+        "[x](http://[)",
+        "<form><input>",
+        "```\n</code></pre><script>\n```",
+        "`</code><script>`",
+        "[![a](https://a.example)](https://b.example)",
     ] {
         let html = render(source);
-        assert!(faults(&html).is_empty(), "{source} -> {html}: {:?}", faults(&html));
+        assert!(
+            faults(&html).is_empty(),
+            "{source} -> {html}: {:?}",
+            faults(&html)
+        );
     }
 }
 
 #[test]
 fn large_and_deep_texts_stay_fast() {
     let vectors = [
-        "> ".repeat(50_000), "- ".repeat(50_000), "*a **a ".repeat(20_000), "[".repeat(100_000), "![".repeat(50_000),
-        "[a](".repeat(30_000), "<".repeat(100_000), "`".repeat(100_000), "\\".repeat(100_000), "&".repeat(100_000),
-        "https://a.example/".repeat(10_000), "https://a.example ".repeat(10_000), "http://".repeat(20_000),
-        "a\n".repeat(50_000), "1. a\n".repeat(20_000), "[a]: b\n".repeat(20_000), "~~a".repeat(30_000),
-        format!("{}a\n", ">".repeat(300)).repeat(300), "<a ".repeat(30_000), "<!--".repeat(30_000), "_a__".repeat(30_000),
-        (0..300).map(|depth| format!("{}- a\n", "  ".repeat(depth))).collect(), "https://a(".repeat(10_000), "x&lt;".repeat(20_000), "£".repeat(50_000),
-        format!("`{}`", "& ".repeat(50_000)), format!("[a](https://a.example/?{})", "&a".repeat(50_000)),
+        "> ".repeat(50_000),
+        "- ".repeat(50_000),
+        "*a **a ".repeat(20_000),
+        "[".repeat(100_000),
+        "![".repeat(50_000),
+        "[a](".repeat(30_000),
+        "<".repeat(100_000),
+        "`".repeat(100_000),
+        "\\".repeat(100_000),
+        "&".repeat(100_000),
+        "https://a.example/".repeat(10_000),
+        "https://a.example ".repeat(10_000),
+        "http://".repeat(20_000),
+        "a\n".repeat(50_000),
+        "1. a\n".repeat(20_000),
+        "[a]: b\n".repeat(20_000),
+        "~~a".repeat(30_000),
+        format!("{}a\n", ">".repeat(300)).repeat(300),
+        "<a ".repeat(30_000),
+        "<!--".repeat(30_000),
+        "_a__".repeat(30_000),
+        (0..300)
+            .map(|depth| format!("{}- a\n", "  ".repeat(depth)))
+            .collect(),
+        "https://a(".repeat(10_000),
+        "x&lt;".repeat(20_000),
+        "£".repeat(50_000),
+        format!("`{}`", "& ".repeat(50_000)),
+        format!("[a](https://a.example/?{})", "&a".repeat(50_000)),
     ];
     for source in vectors {
         let start = Instant::now();
         let html = render(&source);
         let took = start.elapsed();
         assert!(faults(&html).is_empty());
-        assert!(took < Duration::from_secs(5), "{}… took {took:?}", &source[..20]);
+        assert!(
+            took < Duration::from_secs(5),
+            "{}… took {took:?}",
+            &source[..20]
+        );
         let start = Instant::now();
         from_html(&source.chars().take(20_000).collect::<String>());
-        assert!(start.elapsed() < Duration::from_secs(5), "{}… from HTML took {:?}", &source[..20], start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{}… from HTML took {:?}",
+            &source[..20],
+            start.elapsed()
+        );
     }
 }
 
 #[test]
 fn a_long_text_loses_nothing() {
     let source = format!("{}`{}`", "é&<x ".repeat(4_000), "ü&<".repeat(4_000));
-    let text: String = Html::parse_fragment(&render(&source)).root_element().text().collect();
+    let text: String = Html::parse_fragment(&render(&source))
+        .root_element()
+        .text()
+        .collect();
     assert_eq!(text.trim_end(), source.replace('`', ""));
 }
 
 #[test]
 fn hacker_news_html_becomes_markdown() {
     for (html, source) in [
-        ("First.<p>It&#x27;s <i>so</i> &gt; that.", "First.\n\nIt's *so* > that."),
+        (
+            "First.<p>It&#x27;s <i>so</i> &gt; that.",
+            "First.\n\nIt's *so* > that.",
+        ),
         ("&gt; quoted<p>answer", "\\> quoted\n\nanswer"),
-        ("<a href=\"https:&#x2F;&#x2F;a.example&#x2F;x\" rel=\"nofollow\">https:&#x2F;&#x2F;a.example&#x2F;x</a>", "<https://a.example/x>"),
-        ("<a href=\"https://a.example/long_long\">https://a.example/lo...</a>", "[https://a.example/lo...](https://a.example/long_long)"),
-        ("x<p><pre><code>  if a:\n      b\n</code></pre>\ny", "x\n\n```\nif a:\n    b\n```\n\ny"),
-        ("1. one 2) two #3 *four* snake_case _five_", "1\\. one 2) two #3 \\*four\\* snake_case \\_five\\_"),
-        ("# not a heading<br>- nor a list", "\\# not a heading\\\n\\- nor a list"),
+        (
+            "<a href=\"https:&#x2F;&#x2F;a.example&#x2F;x\" rel=\"nofollow\">https:&#x2F;&#x2F;a.example&#x2F;x</a>",
+            "<https://a.example/x>",
+        ),
+        (
+            "<a href=\"https://a.example/long_long\">https://a.example/lo...</a>",
+            "[https://a.example/lo...](https://a.example/long_long)",
+        ),
+        (
+            "x<p><pre><code>  if a:\n      b\n</code></pre>\ny",
+            "x\n\n```\nif a:\n    b\n```\n\ny",
+        ),
+        (
+            "1. one 2) two #3 *four* snake_case _five_",
+            "1\\. one 2) two #3 \\*four\\* snake_case \\_five\\_",
+        ),
+        (
+            "# not a heading<br>- nor a list",
+            "\\# not a heading\\\n\\- nor a list",
+        ),
         ("<script>alert(1)</script>words", "words"),
         ("a<i>b</i>c <i>\"d\"</i>e", "a*b*c \"d\"e"),
     ] {
@@ -139,7 +234,10 @@ fn hacker_news_html_becomes_markdown() {
 
 #[test]
 fn an_excerpt_is_plain_words() {
-    assert_eq!(excerpt(&render("# Title\n\nSome *text* & more"), 200), "Title Some text & more");
+    assert_eq!(
+        excerpt(&render("# Title\n\nSome *text* & more"), 200),
+        "Title Some text & more"
+    );
     assert_eq!(excerpt("<p>one two three four</p>", 14), "one two three…");
     assert_eq!(excerpt("<p>abcdefghij</p>", 5), "abcd…");
     assert_eq!(excerpt("", 5), "");

@@ -6,7 +6,11 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 /// Text as the site keeps it: NFC, line ends as `\n`, no control characters but newline and tab, and no characters
 /// that reorder what follows them (bidirectional overrides, embeddings and isolates). It is never HTML-escaped.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() && !text.bytes().any(|b| b == 0x7f || (b < 0x20 && b != b'\n' && b != b'\t')) {
+    if text.is_ascii()
+        && !text
+            .bytes()
+            .any(|b| b == 0x7f || (b < 0x20 && b != b'\n' && b != b'\t'))
+    {
         return Cow::Borrowed(text);
     }
     if is_nfc(text) && !text.chars().any(is_unwanted) {
@@ -26,11 +30,16 @@ pub fn clean(text: &str) -> Cow<'_, str> {
         }
     }
     // What was taken out may have kept a letter and its mark apart.
-    if is_nfc(&out) { Cow::Owned(out) } else { Cow::Owned(out.nfc().collect()) }
+    if is_nfc(&out) {
+        Cow::Owned(out)
+    } else {
+        Cow::Owned(out.nfc().collect())
+    }
 }
 
 fn is_unwanted(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text with HTML's numeric character references and its five common names (amp, lt, gt, quot, apos, nbsp)
@@ -94,7 +103,8 @@ pub fn excerpt(html: &str, chars: usize) -> String {
             // Words of one paragraph, item or line do not run into the next one's.
             space |= matches!(
                 token,
-                Token::Open("p" | "li" | "br" | "pre" | "blockquote" | "hr", _) | Token::Close("p" | "li" | "pre")
+                Token::Open("p" | "li" | "br" | "pre" | "blockquote" | "hr", _)
+                    | Token::Close("p" | "li" | "pre")
             );
             continue;
         };
@@ -127,7 +137,9 @@ fn shortened(words: &str, chars: usize) -> String {
         Some(space) if !next_is_space && space > fits.len() / 2 => space,
         _ => fits.len(),
     };
-    let kept = fits[..end].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '.' | '-' | '–'));
+    let kept = fits[..end].trim_end_matches(|c: char| {
+        c.is_whitespace() || matches!(c, ',' | ';' | ':' | '.' | '-' | '–')
+    });
     format!("{kept}…")
 }
 
@@ -167,7 +179,9 @@ pub fn tokens(html: &str) -> impl Iterator<Item = Token<'_>> {
         Some(match tag.strip_prefix('/') {
             Some(name) => Token::Close(name.trim()),
             None => {
-                let end = tag.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(tag.len());
+                let end = tag
+                    .find(|c: char| c.is_whitespace() || c == '/')
+                    .unwrap_or(tag.len());
                 Token::Open(&tag[..end], &tag[end..])
             }
         })

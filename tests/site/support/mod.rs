@@ -1,0 +1,176 @@
+//! A site under test and its visitors: helpers are what people do. Must not assert anything about the product.
+
+mod visitor;
+
+use std::{sync::OnceLock, time::Duration};
+
+use actix_web::web::Data;
+use betternews::{
+    app::{Application, Databases},
+    config::Config,
+    platform::{
+        db::{self, Db},
+        kv::{self, Kv},
+        shutdown::Shutdown,
+    },
+    web::{signing::random_token, state::State},
+};
+use sqlx::PgPool;
+
+pub use visitor::{Answer, Visitor};
+
+/// The password of everyone in the tests.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A running site; it stops when dropped.
+pub struct TestSite {
+    /// `http://127.0.0.1:PORT`
+    pub address: String,
+    /// The test's own database, beside the application's connections.
+    pub pool: PgPool,
+    /// What handlers reach.
+    pub state: Data<State>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+/// How a site is started.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Environment variables, as the configuration reads them.
+    pub environment: Vec<(&'static str, String)>,
+    /// Sessions in PostgreSQL, although a Redis is there.
+    pub without_redis: bool,
+    /// How PostgreSQL is reached instead of directly: through a proxy that can fail.
+    pub postgres: Option<sqlx::postgres::PgConnectOptions>,
+    /// How Redis is reached instead of by `REDIS_URL`.
+    pub redis_url: Option<String>,
+}
+
+impl TestSite {
+    /// A site with Redis (`REDIS_URL`, given by `script/test`), and with limits too high to meet.
+    pub async fn start(pool: PgPool) -> Self {
+        Self::start_with(pool, Options::default()).await
+    }
+
+    /// A site without Redis.
+    pub async fn start_without_redis(pool: PgPool) -> Self {
+        let options = Options {
+            without_redis: true,
+            ..Options::default()
+        };
+        Self::start_with(pool, options).await
+    }
+
+    /// A site as `options` say.
+    pub async fn start_with(pool: PgPool, options: Options) -> Self {
+        start_log();
+        let config = config(&options);
+        let connect = options.postgres.clone().unwrap_or_else(|| (*pool.connect_options()).clone());
+        let mut db_options = db::Options::with_connect_options(connect);
+        db_options.max_connections = 5;
+        let db = Db::connect(&db_options).await.expect("the test's database answers");
+        let kv = (!options.without_redis).then(|| redis(&options));
+        let mut shutdown = Shutdown::new();
+        let application = Application::build(config, Databases { db, kv }, &mut shutdown)
+            .await
+            .expect("the application starts");
+        let address = format!("http://127.0.0.1:{}", application.port());
+        let state = application.state().clone();
+        let server = tokio::spawn(async move {
+            let signals = betternews::platform::shutdown::Signals::listen().expect("signals");
+            let _ = application.run_until_stopped(signals, shutdown).await;
+        });
+        Self {
+            address,
+            pool,
+            state,
+            server,
+        }
+    }
+
+    /// Someone who has just come, with no cookies.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::new(&self.address)
+    }
+
+    /// Someone who has made an account by the form.
+    pub async fn signed_up(&self, name: &str) -> Visitor {
+        let visitor = self.visitor();
+        visitor.get("/signup").await.expect_status(200);
+        visitor
+            .post("/signup", &[("username", name), ("email", ""), ("password", PASSWORD)])
+            .await
+            .expect_status(303);
+        visitor
+    }
+
+    /// Someone with an account and a role.
+    pub async fn signed_up_as(&self, name: &str, role: &str) -> Visitor {
+        let visitor = self.signed_up(name).await;
+        sqlx::query(
+            "INSERT INTO user_roles (user_id, role_id)
+             SELECT u.id, r.id FROM users u, roles r WHERE u.username = $1 AND r.name = $2",
+        )
+        .bind(name)
+        .bind(role)
+        .execute(&self.pool)
+        .await
+        .expect("the role is set");
+        visitor
+    }
+
+    /// One value from the database.
+    pub async fn value<T>(&self, sql: &'static str) -> T
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+    {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("one value")
+    }
+
+    /// Runs a statement on the database.
+    pub async fn execute(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.pool).await.expect("the statement runs");
+    }
+}
+
+impl Drop for TestSite {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.state.db.close();
+    }
+}
+
+fn config(options: &Options) -> Config {
+    let mut environment = vec![
+        ("BIND", "127.0.0.1:0".to_owned()),
+        ("SECRET_KEY", "a secret for the tests, long enough".to_owned()),
+        ("RATE_LIMIT_MAX", "100000".to_owned()),
+        ("HTTP_WORKERS", "1".to_owned()),
+    ];
+    environment.extend(options.environment.iter().cloned());
+    Config::read(|name| {
+        environment.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| v.clone())
+    })
+    .expect("the tests' configuration is well formed")
+}
+
+fn redis(options: &Options) -> Kv {
+    let url = options.redis_url.clone().unwrap_or_else(|| {
+        std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for the tests; script/test starts one")
+    });
+    let mut kv_options = kv::Options::new(url.into());
+    kv_options.prefix = format!("test-{}:", random_token(9));
+    // A machine that runs many tests at once is slow now and then.
+    kv_options.timeout = Duration::from_millis(if options.redis_url.is_some() { 200 } else { 2_000 });
+    Kv::open(&kv_options).expect("REDIS_URL is well formed")
+}
+
+/// With `RUST_LOG` set, the application's log is shown.
+fn start_log() {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        if let Ok(filter) = std::env::var("RUST_LOG") {
+            betternews::platform::observe::log::start(&filter, false);
+        }
+    });
+}
