@@ -28,7 +28,7 @@ RUN apt-get update \
  && echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf \
  && apt-get install -y --no-install-recommends postgresql-15 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --user-group --no-create-home --home-dir /data betternews \
+ && useradd --uid 10001 --user-group --no-create-home --home-dir /data betternews \
  && install -d -o betternews -g betternews -m 0700 /data
 COPY --from=build /out/betternews /usr/local/bin/betternews
 COPY LICENSE LICENSE-MIT LICENSE-APACHE /usr/share/doc/betternews/
