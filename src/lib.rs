@@ -3,6 +3,7 @@ pub mod config;
 pub mod platform;
 pub mod web;
 pub mod accounts;
+pub mod news;
 pub mod ops;
 pub mod routes;
 pub mod app;

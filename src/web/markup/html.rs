@@ -200,10 +200,10 @@ fn markdown(line: &[(Mark, String)]) -> String {
             .count();
         let (group, after) = rest.split_at(alike);
         rest = after;
-        let inner: String = group
-            .iter()
-            .map(|(mark, words)| stretch(mark, words))
-            .collect();
+        let mut inner = String::new();
+        for (mark, words) in group {
+            append(&mut inner, &stretch(mark, words));
+        }
         let next = after
             .first()
             .and_then(|(mark, words)| stretch(mark, words).chars().next());
@@ -212,10 +212,18 @@ fn markdown(line: &[(Mark, String)]) -> String {
             out.push_str(&inner);
             out.push('*');
         } else {
-            out.push_str(&inner);
+            append(&mut out, &inner);
         }
     }
     line_start(out)
+}
+
+/// Adds a piece; an exclamation mark before a link would make it an image.
+fn append(out: &mut String, piece: &str) {
+    if piece.starts_with('[') && out.ends_with('!') {
+        out.insert(out.len() - 1, '\\');
+    }
+    out.push_str(piece);
 }
 
 /// Whether `*` before and after `inner` would be read as emphasis (CommonMark 0.31, 6.2), judged on the safe side.
@@ -301,8 +309,6 @@ fn escaped(words: &str) -> String {
             '&' => chars
                 .peek()
                 .is_none_or(|&next| next == '#' || next.is_ascii_alphanumeric()),
-            // Before a link it would make an image.
-            '!' => chars.peek().is_none(),
             _ => false,
         };
         if special {
