@@ -76,7 +76,7 @@ impl Site {
             .env("BASE_URL", &url)
             .env(
                 "SECRET_KEY",
-                "a secret for measuring only, of no use elsewhere",
+                "a secret for measuring only and of no use elsewhere",
             )
             .env("DATABASE_URL", database_url)
             .env("REDIS_URL", redis_url)

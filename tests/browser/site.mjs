@@ -34,7 +34,7 @@ export async function startSite({ posts = 60, comments = 600, users = 40, env = 
     APP_ENV: 'development',
     BIND: `127.0.0.1:${port}`,
     BASE_URL: url,
-    SECRET_KEY: 'a secret for tests only, of no use elsewhere',
+    SECRET_KEY: 'a secret for tests only and of no use elsewhere',
     BETTERNEWS_DATA_DIR: folder,
     // One address stands for many people here.
     FEATURE_RATE_LIMITING: 'false',
@@ -81,6 +81,8 @@ export async function startSite({ posts = 60, comments = 600, users = 40, env = 
 async function run(env, commandLine, input = '') {
   const child = spawn(binary, commandLine, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   const said = collect(child);
+  // One that ends without reading says why itself.
+  child.stdin.on('error', () => {});
   child.stdin.end(input);
   const [code] = await once(child, 'close');
   if (code !== 0) throw new Error(`betternews ${commandLine.join(' ')} ended with ${code}:\n${said()}`);
