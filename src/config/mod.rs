@@ -93,6 +93,21 @@ pub struct Limits {
     pub window: Duration,
 }
 
+/// What is kept ready, counted and noted (S15-S17, S24-S30).
+#[derive(Clone, Debug)]
+pub struct Observe {
+    /// Whether guests' pages and computed values are kept. `FEATURE_CACHING`
+    pub caching: bool,
+    /// Most bytes that guests' pages take. `CACHE_PAGES_MB`, in MiB
+    pub cache_pages_bytes: u64,
+    /// Whether requests are counted by route, and `/metrics` is there. `FEATURE_METRICS`
+    pub metrics: bool,
+    /// Whether the machine is looked at, and minutes of routes are stored. `FEATURE_MONITORING`
+    pub monitoring: bool,
+    /// Whether the activity log is written. `ACTIVITY_LOG`
+    pub activity: bool,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -116,6 +131,8 @@ pub struct Config {
     pub databases: Databases,
     /// Limits on writing.
     pub limits: Limits,
+    /// Caches, metrics, the activity log.
+    pub observe: Observe,
     /// Logging.
     pub log: Log,
     /// Templates' neighbours (`static/`) are read from the disk on each request. `BETTERNEWS_DEV`
@@ -180,6 +197,13 @@ impl Config {
                     r.within("RATE_LIMIT_WINDOW", 900, 1, 86_400_u32).into(),
                 ),
             },
+            observe: Observe {
+                caching: r.parse("FEATURE_CACHING", true, "true or false"),
+                cache_pages_bytes: r.within("CACHE_PAGES_MB", 64_u64, 1, 65_536) * 1_024 * 1_024,
+                metrics: r.parse("FEATURE_METRICS", true, "true or false"),
+                monitoring: r.parse("FEATURE_MONITORING", true, "true or false"),
+                activity: r.parse("ACTIVITY_LOG", true, "true or false"),
+            },
             log: Log {
                 filter: r.text("RUST_LOG").unwrap_or(level),
                 format: r.choice(
@@ -221,14 +245,25 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environmen
         client_ip_header: r.text("CLIENT_IP_HEADER").map(|h| h.to_ascii_lowercase()),
         workers: r.within("HTTP_WORKERS", cores(), 1, 256),
         shutdown_delay: Duration::from_secs(
-            r.within("SHUTDOWN_DELAY", if environment == Environment::Development { 0 } else { 3_u32 }, 0, 15)
-                .into(),
+            r.within(
+                "SHUTDOWN_DELAY",
+                if environment == Environment::Development {
+                    0
+                } else {
+                    3_u32
+                },
+                0,
+                15,
+            )
+            .into(),
         ),
     }
 }
 
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).min(256)
+    std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(256)
 }
 
 fn base_url(r: &mut Reader<impl Fn(&str) -> Option<String>>, bind: SocketAddr) -> url::Url {
@@ -312,7 +347,10 @@ mod tests {
         let config = read(&[]).expect("defaults are valid");
         assert_eq!(config.environment, Environment::Development);
         assert_eq!(config.http.bind.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.http.absolute("/newest"), "http://127.0.0.1:8080/newest");
+        assert_eq!(
+            config.http.absolute("/newest"),
+            "http://127.0.0.1:8080/newest"
+        );
         assert!(config.databases.database_url.is_none());
     }
 

@@ -31,7 +31,9 @@ pub async fn probes<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, ActixError> {
-    if !request.path().starts_with("/health") || !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !request.path().starts_with("/health")
+        || !matches!(*request.method(), Method::GET | Method::HEAD)
+    {
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
@@ -52,7 +54,10 @@ fn is_somebody(request: &ServiceRequest, state: &State) -> bool {
 }
 
 fn may_see_details(request: &HttpRequest) -> bool {
-    Caller::get(request).viewer.as_ref().is_some_and(|viewer| viewer.may_any("ops", "read"))
+    Caller::get(request)
+        .viewer
+        .as_ref()
+        .is_some_and(|viewer| viewer.may_any("ops", "read"))
 }
 
 /// `GET /health`, for somebody who may be an operator.
@@ -75,14 +80,22 @@ pub async fn services(request: HttpRequest, state: Data<State>) -> Result<HttpRe
         .iter()
         .map(|(name, check)| json!({ "service": name, "status": check.status, "details": check.details }))
         .collect();
-    Ok(answer(report.status != Status::Unhealthy, &json!({ "services": services })))
+    Ok(answer(
+        report.status != Status::Unhealthy,
+        &json!({ "services": services }),
+    ))
 }
 
-fn live(state: &State) -> HttpResponse {
-    answer(true, &json!({ "status": "alive", "uptime": state.checks.uptime() }))
+/// Whether the process runs at all.
+pub(super) fn live(state: &State) -> HttpResponse {
+    answer(
+        true,
+        &json!({ "status": "alive", "uptime": state.checks.uptime() }),
+    )
 }
 
-async fn ready(state: &State) -> HttpResponse {
+/// Whether the site can serve.
+pub(super) async fn ready(state: &State) -> HttpResponse {
     if state.shutting_down.is_set() {
         return answer(false, &json!({ "status": "shutting-down" }));
     }
@@ -101,9 +114,15 @@ pub(super) async fn whole(state: &State, details: bool) -> HttpResponse {
 }
 
 fn answer(good: bool, body: &impl Serialize) -> HttpResponse {
-    let mut response = if good { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let mut response = if good {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
     if !good {
         response.insert_header((header::RETRY_AFTER, 5));
     }
-    response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(body)
 }

@@ -1,10 +1,6 @@
 //! `/metrics` (S24-S26): what was counted, as text for Prometheus or as JSON. Must not know routes.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header,
-    web::Data,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
 use chrono::{SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -31,8 +27,17 @@ pub async fn show(
     if !state.config.observe.metrics {
         return Err(Error::NotFound);
     }
-    let wanted = |route: &str| query.route.as_deref().is_none_or(|part| route.contains(part));
-    let accepted = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let wanted = |route: &str| {
+        query
+            .route
+            .as_deref()
+            .is_none_or(|part| route.contains(part))
+    };
+    let accepted = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     if accepted.contains("application/json") {
         let body = json!({
             "timestamp": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -42,7 +47,9 @@ pub async fn show(
             "alerts": [],
             "circuitBreakers": [],
         });
-        return Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body));
+        return Ok(HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .json(body));
     }
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")

@@ -6,8 +6,18 @@ use actix_web::{HttpMessage, HttpRequest};
 /// Longest query that is kept, in bytes.
 const QUERY_MAX: usize = 500;
 /// Parameters whose values are never kept: whoever reads the log could use them.
-const SECRET: [&str; 10] =
-    ["token", "password", "secret", "code", "key", "signature", "csrf_token", "email", "session", "authorization"];
+const SECRET: [&str; 10] = [
+    "token",
+    "password",
+    "secret",
+    "code",
+    "key",
+    "signature",
+    "csrf_token",
+    "email",
+    "session",
+    "authorization",
+];
 
 /// What a request did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +32,11 @@ pub struct Deed {
 
 /// Says what the request did, instead of "METHOD route".
 pub fn did(request: &HttpRequest, action: &'static str, resource: &'static str, id: i64) {
-    request.extensions_mut().insert(Deed { action, resource, id });
+    request.extensions_mut().insert(Deed {
+        action,
+        resource,
+        id,
+    });
 }
 
 /// What the handler said.
@@ -41,15 +55,25 @@ pub fn masked(query: &str) -> String {
             masked.push('&');
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let plain = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
-        let secret = SECRET.iter().any(|word| plain.split(['_', '-', '[', ']', '.']).any(|part| part == *word) || plain == *word);
+        let plain = percent_encoding::percent_decode_str(name)
+            .decode_utf8_lossy()
+            .to_ascii_lowercase();
+        let secret = SECRET.iter().any(|word| {
+            plain
+                .split(['_', '-', '[', ']', '.'])
+                .any(|part| part == *word)
+                || plain == *word
+        });
         masked.push_str(name);
         if pair.contains('=') {
             masked.push('=');
             masked.push_str(if secret { "***" } else { value });
         }
         if masked.len() > QUERY_MAX {
-            let end = (0..=QUERY_MAX).rev().find(|at| masked.is_char_boundary(*at)).unwrap_or(0);
+            let end = (0..=QUERY_MAX)
+                .rev()
+                .find(|at| masked.is_char_boundary(*at))
+                .unwrap_or(0);
             masked.truncate(end);
             break;
         }
@@ -63,8 +87,14 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_and_the_rest_is_kept() {
-        assert_eq!(masked("after=abc&token=s3cret&page=2"), "after=abc&token=***&page=2");
-        assert_eq!(masked("reset_token=a&%74oken=b&monkey=c&q"), "reset_token=***&%74oken=***&monkey=c&q");
+        assert_eq!(
+            masked("after=abc&token=s3cret&page=2"),
+            "after=abc&token=***&page=2"
+        );
+        assert_eq!(
+            masked("reset_token=a&%74oken=b&monkey=c&q"),
+            "reset_token=***&%74oken=***&monkey=c&q"
+        );
         assert!(masked(&format!("q={}", "é".repeat(600))).len() <= QUERY_MAX);
     }
 }

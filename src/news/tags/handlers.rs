@@ -15,6 +15,7 @@ use crate::{
         queries as lists,
     },
     web::{
+        cache,
         error::Error,
         form::Query,
         page::{Page, Place},
@@ -32,6 +33,7 @@ const TAGS_MAX: usize = 10;
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn index(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
+    cache::tag(&request, "lists");
     let tags = queries::list(&mut state.db.conn().await?).await?;
     let item = |tag: queries::Tag| TagItem {
         name: tag.name,
@@ -67,9 +69,21 @@ pub async fn show(
     if tags.len() != names.len() {
         return Err(Error::NotFound);
     }
+    for name in &names {
+        cache::tag(&request, format!("tag:{name}"));
+    }
     let joined = names.join(",");
-    let name = format!("tags-{}", tags.iter().map(|t| t.id.to_string()).collect::<Vec<_>>().join("-"));
-    let address = format!("/tags/{}", crate::web::chrome::encode(&joined).replace("%2C", ","));
+    let name = format!(
+        "tags-{}",
+        tags.iter()
+            .map(|t| t.id.to_string())
+            .collect::<Vec<_>>()
+            .join("-")
+    );
+    let address = format!(
+        "/tags/{}",
+        crate::web::chrome::encode(&joined).replace("%2C", ",")
+    );
     let heading = names.join(", ");
     let listing = Listing {
         name: &name,

@@ -248,7 +248,10 @@ struct Writer {
 
 impl Writer {
     fn new(db: Db) -> Self {
-        Self { db, connection: None }
+        Self {
+            db,
+            connection: None,
+        }
     }
 
     async fn insert(&mut self, batch: &[Record]) -> sqlx::Result<()> {
@@ -290,7 +293,10 @@ pub async fn maintain(db: &Db, now: DateTime<Utc>) -> sqlx::Result<()> {
         queries::drop_old(&mut connection, now, now - KEEP).await?;
         let shortened = queries::shorten(&mut connection, now - SHORTEN_AFTER).await?;
         if shortened > 0 {
-            tracing::info!(activity.rows = shortened, "addresses of old requests are shortened");
+            tracing::info!(
+                activity.rows = shortened,
+                "addresses of old requests are shortened"
+            );
         }
     }
     // The lock ends with the connection.
@@ -332,7 +338,12 @@ mod tests {
             activity: &log,
             batch,
         });
-        let ids: Vec<String> = log.queue().iter().take(BATCH + 1).map(|r| r.request_id.clone()).collect();
+        let ids: Vec<String> = log
+            .queue()
+            .iter()
+            .take(BATCH + 1)
+            .map(|r| r.request_id.clone())
+            .collect();
         assert_eq!(ids, (0..=BATCH).map(|n| n.to_string()).collect::<Vec<_>>());
         assert!(!log.has_room());
     }

@@ -10,7 +10,9 @@ const LOCK: i64 = 0x6163_7469_7669;
 
 /// A crash of the server may take the last half second of the log, and no write waits for the disk.
 pub(super) async fn relax(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!("SELECT set_config('synchronous_commit', 'off', false)").fetch_one(db).await?;
+    sqlx::query!("SELECT set_config('synchronous_commit', 'off', false)")
+        .fetch_one(db)
+        .await?;
     Ok(())
 }
 
@@ -61,13 +63,23 @@ pub(super) async fn ensure_months(db: impl PgExecutor<'_>, now: DateTime<Utc>) -
 }
 
 pub(super) async fn lock(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "locked!""#, LOCK).fetch_one(db).await
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "locked!""#, LOCK)
+        .fetch_one(db)
+        .await
 }
 
-pub(super) async fn drop_old(db: &mut PgConnection, now: DateTime<Utc>, before: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("SELECT activity_drop_old_months($1)", now).fetch_one(&mut *db).await?;
+pub(super) async fn drop_old(
+    db: &mut PgConnection,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!("SELECT activity_drop_old_months($1)", now)
+        .fetch_one(&mut *db)
+        .await?;
     // What is left of the month on the edge.
-    sqlx::query!("DELETE FROM activity WHERE at < $1", before).execute(db).await?;
+    sqlx::query!("DELETE FROM activity WHERE at < $1", before)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

@@ -193,7 +193,10 @@ async fn listen(line: Line, shared: Arc<Shared>) {
             Line::Postgres(db) => hear_postgres(db, &shared).await,
         };
         if shared.up.send_replace(false) {
-            tracing::warn!(reason = outcome, "the line between the instances' caches is lost: they are dropped");
+            tracing::warn!(
+                reason = outcome,
+                "the line between the instances' caches is lost: they are dropped"
+            );
             shared.hear(&Message::Everything);
         }
         tokio::time::sleep(RETRY_EVERY).await;
@@ -222,7 +225,9 @@ async fn hear_redis(kv: &Kv, shared: &Shared) -> String {
 }
 
 async fn hear_postgres(db: &Db, shared: &Shared) -> String {
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(db.connect_options().clone());
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(db.connect_options().clone());
     let listening = async {
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL_POSTGRES).await?;

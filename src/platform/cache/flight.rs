@@ -76,14 +76,21 @@ impl<T> Lead<T> {
 
 impl<T> Drop for Lead<T> {
     fn drop(&mut self) {
-        self.flying.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
     }
 }
 
 impl<T: Clone> Follow<T> {
     /// What came out; `None` if the leader gave up, and somebody else has to.
     pub async fn landed(mut self) -> Option<T> {
-        self.0.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
+        self.0
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|outcome| outcome.clone())
     }
 }
 
@@ -94,14 +101,25 @@ mod tests {
     #[tokio::test]
     async fn followers_get_what_the_leader_landed_or_learn_that_it_gave_up() {
         let flights = Flights::<u8>::default();
-        let Turn::Lead(lead) = flights.join("a") else { panic!("the first leads") };
-        let Turn::Follow(follow) = flights.join("a") else { panic!("the second follows") };
-        assert!(matches!(flights.join("b"), Turn::Lead(_)), "another key is another flight");
+        let Turn::Lead(lead) = flights.join("a") else {
+            panic!("the first leads")
+        };
+        let Turn::Follow(follow) = flights.join("a") else {
+            panic!("the second follows")
+        };
+        assert!(
+            matches!(flights.join("b"), Turn::Lead(_)),
+            "another key is another flight"
+        );
         lead.land(7);
         assert_eq!(follow.landed().await, Some(7));
 
-        let Turn::Lead(lead) = flights.join("a") else { panic!("the flight is over") };
-        let Turn::Follow(follow) = flights.join("a") else { panic!("the second follows") };
+        let Turn::Lead(lead) = flights.join("a") else {
+            panic!("the flight is over")
+        };
+        let Turn::Follow(follow) = flights.join("a") else {
+            panic!("the second follows")
+        };
         drop(lead);
         assert_eq!(follow.landed().await, None);
         assert_eq!(flights.count(), 0);

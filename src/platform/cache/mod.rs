@@ -116,7 +116,10 @@ fn kept_key(key: &str) -> std::borrow::Cow<'_, str> {
     while !key.is_char_boundary(end) {
         end -= 1;
     }
-    let hash: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(key.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("{}#{hash}", &key[..end]).into()
 }
 
@@ -149,7 +152,11 @@ impl Cache {
     /// A value that is good, from memory or else from Redis.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let now = now_ms();
-        let found = self.find(&kept_key(key)).await.filter(|stored| stored.is_fresh(now)).and_then(|s| s.value());
+        let found = self
+            .find(&kept_key(key))
+            .await
+            .filter(|stored| stored.is_fresh(now))
+            .and_then(|s| s.value());
         self.0.counts.asked(found.is_some());
         found
     }
@@ -163,7 +170,13 @@ impl Cache {
             return Some(stored);
         }
         let mark = self.0.strikes.mark();
-        let stored = self.0.shared.as_ref()?.get(key).await.filter(|stored| stored.is_kept(now))?;
+        let stored = self
+            .0
+            .shared
+            .as_ref()?
+            .get(key)
+            .await
+            .filter(|stored| stored.is_kept(now))?;
         if !self.0.strikes.since(mark, &struck_by(key, stored.tags())) {
             self.0.memory.insert(key, stored.clone());
         }
@@ -177,7 +190,13 @@ impl Cache {
         self.0.bus.tell(Message::Key(kept_key(key).into_owned()));
     }
 
-    async fn store<T: Serialize>(&self, key: &str, value: &T, options: &Options, mark: Mark) -> Option<Stored> {
+    async fn store<T: Serialize>(
+        &self,
+        key: &str,
+        value: &T,
+        options: &Options,
+        mark: Mark,
+    ) -> Option<Stored> {
         let stored = match Stored::new(value, options.ttl, options.stale, options.tags.clone()) {
             Ok(stored) => stored,
             Err(error) => {
@@ -237,7 +256,12 @@ impl Cache {
     ///
     /// # Errors
     /// As `compute`, where there is no old value.
-    pub async fn get_or_refresh<T, E, F, Fut>(&self, key: &str, options: &Options, compute: F) -> Result<T, E>
+    pub async fn get_or_refresh<T, E, F, Fut>(
+        &self,
+        key: &str,
+        options: &Options,
+        compute: F,
+    ) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
         E: std::fmt::Display + Send + 'static,
@@ -246,7 +270,11 @@ impl Cache {
     {
         let kept = kept_key(key).into_owned();
         let now = now_ms();
-        let old = self.find(&kept).await.filter(|stored| !stored.is_fresh(now)).and_then(|stored| stored.value::<T>());
+        let old = self
+            .find(&kept)
+            .await
+            .filter(|stored| !stored.is_fresh(now))
+            .and_then(|stored| stored.value::<T>());
         let Some(old) = old else {
             return self.get_or(&kept, options, compute()).await;
         };
@@ -261,7 +289,9 @@ impl Cache {
                             lead.land(stored);
                         }
                     }
-                    Err(error) => tracing::debug!(cache.key = kept, error = %error, "a value was not made anew"),
+                    Err(error) => {
+                        tracing::debug!(cache.key = kept, error = %error, "a value was not made anew")
+                    }
                 }
             });
         }
@@ -276,7 +306,10 @@ impl Cache {
     /// How long the value is good from now on; `None` without one.
     pub async fn ttl(&self, key: &str) -> Option<Duration> {
         let now = now_ms();
-        self.find(&kept_key(key)).await.filter(|s| s.is_fresh(now)).map(|s| s.fresh_for(now))
+        self.find(&kept_key(key))
+            .await
+            .filter(|s| s.is_fresh(now))
+            .map(|s| s.fresh_for(now))
     }
 
     async fn remove(&self, key: &str) -> bool {
@@ -371,7 +404,9 @@ impl Cache {
             Some(shared) => shared.provider().await,
             None => Provider::memory_only(),
         };
-        self.0.counts.stats(&self.0.memory, provider, self.0.bus.is_up(), self.0.enabled)
+        self.0
+            .counts
+            .stats(&self.0.memory, provider, self.0.bus.is_up(), self.0.enabled)
     }
 }
 
@@ -381,7 +416,10 @@ mod tests {
 
     #[test]
     fn a_long_key_is_hashed_and_still_found_by_its_begin() {
-        let (a, b) = (format!("search:{}a", "é".repeat(200)), format!("search:{}b", "é".repeat(200)));
+        let (a, b) = (
+            format!("search:{}a", "é".repeat(200)),
+            format!("search:{}b", "é".repeat(200)),
+        );
         let (kept_a, kept_b) = (kept_key(&a), kept_key(&b));
         assert_ne!(kept_a, kept_b);
         assert!(kept_a.len() <= KEY_MAX && glob::matches("search:*", &kept_a));

@@ -91,10 +91,22 @@ impl Counts {
         self.invalidations.fetch_add(count as u64, Relaxed);
     }
 
-    pub(super) fn stats(&self, memory: &Memory, provider: Provider, line_up: bool, enabled: bool) -> Stats {
+    pub(super) fn stats(
+        &self,
+        memory: &Memory,
+        provider: Provider,
+        line_up: bool,
+        enabled: bool,
+    ) -> Stats {
         let (hits, misses) = (self.hits.load(Relaxed), self.misses.load(Relaxed));
         let asked = hits + misses;
-        let rate = |count: u64| if asked == 0 { 0.0 } else { count as f64 / asked as f64 };
+        let rate = |count: u64| {
+            if asked == 0 {
+                0.0
+            } else {
+                count as f64 / asked as f64
+            }
+        };
         let (oldest, newest) = memory.ages();
         Stats {
             enabled,

@@ -38,7 +38,9 @@ pub(super) struct Stored {
 
 /// Milliseconds since 1970, by the clock that instances share.
 pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -56,7 +58,9 @@ impl Stored {
         let plain = serde_json::to_vec(value)?;
         let made = now_ms();
         let fresh = made.saturating_add(millis(ttl));
-        let packed = (plain.len() > COMPRESSED_FROM).then(|| zstd::bulk::compress(&plain, LEVEL).ok()).flatten();
+        let packed = (plain.len() > COMPRESSED_FROM)
+            .then(|| zstd::bulk::compress(&plain, LEVEL).ok())
+            .flatten();
         let head = Head {
             made,
             fresh,
@@ -137,14 +141,23 @@ mod tests {
     #[test]
     fn long_values_are_compressed_and_come_back_whole() {
         let long = "all work and no play ".repeat(500);
-        let stored = Stored::new(&long, Duration::from_secs(1), Duration::ZERO, vec!["a".into()]).expect("text");
+        let stored = Stored::new(
+            &long,
+            Duration::from_secs(1),
+            Duration::ZERO,
+            vec!["a".into()],
+        )
+        .expect("text");
         assert!(stored.head.packed && stored.bytes.len() < long.len() / 10);
         let back = Stored::decode(&stored.encode()).expect("our own");
         assert_eq!(back, stored);
         assert_eq!(back.value::<String>().as_deref(), Some(long.as_str()));
         assert_eq!(back.value::<u32>(), None, "another type is no value");
         assert_eq!(Stored::decode(b"garbage"), None);
-        let short = Stored::new(&7, Duration::from_secs(1), Duration::ZERO, Vec::new()).expect("a number");
-        assert!(!short.head.packed && short.is_fresh(now_ms()) && !short.is_fresh(now_ms() + 2_000));
+        let short =
+            Stored::new(&7, Duration::from_secs(1), Duration::ZERO, Vec::new()).expect("a number");
+        assert!(
+            !short.head.packed && short.is_fresh(now_ms()) && !short.is_fresh(now_ms() + 2_000)
+        );
     }
 }

@@ -43,7 +43,8 @@ impl Strikes {
         log.count += 1;
         let (count, now) = (log.count, Instant::now());
         if log.by_tag.len() > SWEEP_AT {
-            log.by_tag.retain(|_, (_, at)| now.duration_since(*at) < REMEMBERED);
+            log.by_tag
+                .retain(|_, (_, at)| now.duration_since(*at) < REMEMBERED);
         }
         for tag in tags {
             log.by_tag.insert((*tag).into(), (count, now));
@@ -62,7 +63,11 @@ impl Strikes {
     pub fn since<T: AsRef<str>>(&self, mark: Mark, tags: &[T]) -> bool {
         let log = self.log();
         log.everything > mark.0
-            || tags.iter().any(|tag| log.by_tag.get(tag.as_ref()).is_some_and(|(count, _)| *count > mark.0))
+            || tags.iter().any(|tag| {
+                log.by_tag
+                    .get(tag.as_ref())
+                    .is_some_and(|(count, _)| *count > mark.0)
+            })
     }
 }
 

@@ -31,7 +31,13 @@ impl Expiry<Arc<str>, Stored> for Kept {
         Some(stored.kept_for(now_ms()))
     }
 
-    fn expire_after_update(&self, _: &Arc<str>, stored: &Stored, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        _: &Arc<str>,
+        stored: &Stored,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some(stored.kept_for(now_ms()))
     }
 }
@@ -44,7 +50,13 @@ impl Memory {
         let weigh = |key: &Arc<str>, stored: &Stored| {
             u32::try_from((key.len() + stored.size()).max(WEIGHT_MIN as usize)).unwrap_or(u32::MAX)
         };
-        Self(Moka::builder().max_capacity(WEIGHT_MIN * ENTRIES_MAX).weigher(weigh).expire_after(Kept).build())
+        Self(
+            Moka::builder()
+                .max_capacity(WEIGHT_MIN * ENTRIES_MAX)
+                .weigher(weigh)
+                .expire_after(Kept)
+                .build(),
+        )
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Stored> {
@@ -60,8 +72,16 @@ impl Memory {
     }
 
     fn remove_where(&self, wanted: impl Fn(&str, &Stored) -> bool) -> BTreeSet<String> {
-        let keys: Vec<Arc<str>> = self.0.iter().filter(|(k, s)| wanted(k, s)).map(|(k, _)| Arc::clone(&k)).collect();
-        keys.into_iter().filter(|key| self.remove(key)).map(|key| key.to_string()).collect()
+        let keys: Vec<Arc<str>> = self
+            .0
+            .iter()
+            .filter(|(k, s)| wanted(k, s))
+            .map(|(k, _)| Arc::clone(&k))
+            .collect();
+        keys.into_iter()
+            .filter(|key| self.remove(key))
+            .map(|key| key.to_string())
+            .collect()
     }
 
     pub(super) fn remove_tagged(&self, tag: &str) -> BTreeSet<String> {
@@ -86,7 +106,10 @@ impl Memory {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.0.iter().map(|(key, stored)| (key.len() + stored.size()) as u64).sum()
+        self.0
+            .iter()
+            .map(|(key, stored)| (key.len() + stored.size()) as u64)
+            .sum()
     }
 
     /// When the oldest and the newest were made.
@@ -120,7 +143,11 @@ impl Shared {
     }
 
     pub(super) async fn get(&self, key: &str) -> Option<Stored> {
-        let encoded: Option<Vec<u8>> = self.0.query(cmd("GET").arg(self.value_key(key))).await.ok()?;
+        let encoded: Option<Vec<u8>> = self
+            .0
+            .query(cmd("GET").arg(self.value_key(key)))
+            .await
+            .ok()?;
         encoded.as_deref().and_then(Stored::decode)
     }
 
@@ -146,12 +173,19 @@ impl Shared {
 
     /// Says whether it was there.
     pub(super) async fn remove(&self, key: &str) -> bool {
-        self.0.query::<u64>(cmd("UNLINK").arg(self.value_key(key))).await.is_ok_and(|count| count > 0)
+        self.0
+            .query::<u64>(cmd("UNLINK").arg(self.value_key(key)))
+            .await
+            .is_ok_and(|count| count > 0)
     }
 
     pub(super) async fn remove_tagged(&self, tag: &str) -> BTreeSet<String> {
         let set = self.tag_key(tag);
-        let keys: Vec<String> = self.0.query(cmd("SMEMBERS").arg(&set)).await.unwrap_or_default();
+        let keys: Vec<String> = self
+            .0
+            .query(cmd("SMEMBERS").arg(&set))
+            .await
+            .unwrap_or_default();
         let removed = self.remove_all(keys).await;
         let _ = self.0.query::<u64>(cmd("UNLINK").arg(&set)).await;
         removed
@@ -170,7 +204,12 @@ impl Shared {
                 pipeline.cmd("UNLINK").arg(self.value_key(key));
             }
             let counts: Vec<u64> = self.0.pipeline(&pipeline).await.unwrap_or_default();
-            removed.extend(some.iter().zip(counts).filter(|(_, count)| *count > 0).map(|(key, _)| key.clone()));
+            removed.extend(
+                some.iter()
+                    .zip(counts)
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(key, _)| key.clone()),
+            );
         }
         removed
     }
@@ -183,9 +222,17 @@ impl Shared {
         let mut cursor: u64 = 0;
         for _ in 0..SCAN_STEPS {
             let mut step = cmd("SCAN");
-            step.arg(cursor).arg("MATCH").arg(&glob).arg("COUNT").arg(SCAN_COUNT);
+            step.arg(cursor)
+                .arg("MATCH")
+                .arg(&glob)
+                .arg("COUNT")
+                .arg(SCAN_COUNT);
             let (next, keys): (u64, Vec<String>) = self.0.query(&step).await.ok()?;
-            found.extend(keys.iter().filter_map(|key| key.strip_prefix(&literal)).map(str::to_owned));
+            found.extend(
+                keys.iter()
+                    .filter_map(|key| key.strip_prefix(&literal))
+                    .map(str::to_owned),
+            );
             cursor = next;
             if cursor == 0 {
                 break;
@@ -202,7 +249,11 @@ impl Shared {
             name: "redis",
             status: if up { "up" } else { "down" },
             latency_ms: up.then_some(latency.as_secs_f64() * 1_000.0),
-            keys: if up { self.scan("*").await.map(|keys| keys.len()) } else { None },
+            keys: if up {
+                self.scan("*").await.map(|keys| keys.len())
+            } else {
+                None
+            },
         }
     }
 }

@@ -33,7 +33,9 @@ pub fn database(db: Db) -> Check {
         async move {
             let started = Instant::now();
             let outcome = match db.ping(LIMIT).await {
-                Ok(()) if started.elapsed() >= DATABASE_SLOW => Outcome::degraded("It answers slowly."),
+                Ok(()) if started.elapsed() >= DATABASE_SLOW => {
+                    Outcome::degraded("It answers slowly.")
+                }
                 Ok(()) => Outcome::healthy(),
                 Err(error) => Outcome::unhealthy(error.to_string()),
             };
@@ -46,7 +48,9 @@ pub fn database(db: Db) -> Check {
                 .with("max", pool.max)
         }
     };
-    Check::new("database", run).paced(LIMIT, Duration::from_secs(30)).critical()
+    Check::new("database", run)
+        .paced(LIMIT, Duration::from_secs(30))
+        .critical()
 }
 
 /// Redis: 2 s at most, each 15 s. Without it a site is slower, not down.
@@ -77,7 +81,8 @@ fn graded(percent: f64, degraded: f64, unhealthy: f64, what: &str) -> Outcome {
 pub fn memory() -> Check {
     let run = || async {
         let looked = tokio::task::spawn_blocking(|| {
-            let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+            let wanted =
+                RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
             let system = System::new_with_specifics(wanted);
             (system.total_memory(), system.available_memory())
         });
@@ -85,7 +90,11 @@ pub fn memory() -> Check {
             return Outcome::degraded("The memory cannot be looked at.");
         };
         let used = total.saturating_sub(free);
-        let percent = if total == 0 { 0.0 } else { used as f64 * 100.0 / total as f64 };
+        let percent = if total == 0 {
+            0.0
+        } else {
+            used as f64 * 100.0 / total as f64
+        };
         graded(percent, MEMORY_DEGRADED, MEMORY_UNHEALTHY, "The memory")
             .with("usedBytes", used)
             .with("totalBytes", total)
@@ -108,7 +117,8 @@ pub fn disk(folder: PathBuf) -> Check {
                 let disk = of_folder.max_by_key(|d| d.mount_point().as_os_str().len())?;
                 Some((disk.total_space(), disk.available_space()))
             });
-            let Some((total, free)) = looked.await.ok().flatten().filter(|(total, _)| *total > 0) else {
+            let Some((total, free)) = looked.await.ok().flatten().filter(|(total, _)| *total > 0)
+            else {
                 // Some containers' file systems do not tell.
                 return Outcome::healthy().with("known", false);
             };

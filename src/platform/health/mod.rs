@@ -231,13 +231,21 @@ impl Checks {
     pub fn register(&self, check: Check) {
         let task = tokio::spawn(run_at_pace(Arc::downgrade(&self.0), check.clone()));
         let name = check.name.clone();
-        let mut checks = self.0.checks.write().unwrap_or_else(PoisonError::into_inner);
+        let mut checks = self
+            .0
+            .checks
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         match checks.iter_mut().find(|c| c.name == check.name) {
             Some(same) => *same = check,
             None => checks.push(check),
         }
         drop(checks);
-        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).insert(name, AbortOnDropHandle::new(task));
+        self.0
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, AbortOnDropHandle::new(task));
     }
 
     /// Seconds since the start.
@@ -248,18 +256,26 @@ impl Checks {
     /// Whether every critical part is well enough to serve.
     pub async fn is_ready(&self) -> bool {
         let critical: Vec<Check> = self.all().into_iter().filter(|c| c.critical).collect();
-        let results = futures_util::future::join_all(critical.iter().map(|check| self.result(check))).await;
-        results.iter().all(|last| last.outcome.status != Status::Unhealthy)
+        let results =
+            futures_util::future::join_all(critical.iter().map(|check| self.result(check))).await;
+        results
+            .iter()
+            .all(|last| last.outcome.status != Status::Unhealthy)
     }
 
     fn all(&self) -> Vec<Check> {
-        self.0.checks.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .checks
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The whole, with what each check found where `details` is set.
     pub async fn report(&self, details: bool) -> Report {
         let checks = self.all();
-        let results = futures_util::future::join_all(checks.iter().map(|check| self.result(check))).await;
+        let results =
+            futures_util::future::join_all(checks.iter().map(|check| self.result(check))).await;
         let mut reports = BTreeMap::new();
         let mut summary = Summary::default();
         for (check, last) in checks.iter().zip(results) {
@@ -273,10 +289,17 @@ impl Checks {
                 Status::Degraded => summary.degraded += 1,
                 Status::Unhealthy => summary.unhealthy += 1,
             }
-            reports.insert(check.name.clone(), report(&last, status, check.critical, details));
+            reports.insert(
+                check.name.clone(),
+                report(&last, status, check.critical, details),
+            );
         }
         Report {
-            status: reports.values().map(|r| r.status).max().unwrap_or(Status::Healthy),
+            status: reports
+                .values()
+                .map(|r| r.status)
+                .max()
+                .unwrap_or(Status::Healthy),
             timestamp: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             uptime: self.uptime(),
             checks: reports,
@@ -285,12 +308,20 @@ impl Checks {
     }
 
     fn last(&self, name: &str) -> Option<Last> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// A result that is young, or the best that can be had soon.
     async fn result(&self, check: &Check) -> Last {
-        if let Some(last) = self.last(&check.name).filter(|last| last.seen.elapsed() < YOUNG) {
+        if let Some(last) = self
+            .last(&check.name)
+            .filter(|last| last.seen.elapsed() < YOUNG)
+        {
             return last;
         }
         let asked = timeout(PATIENCE.min(check.limit), async {
@@ -312,7 +343,12 @@ impl Checks {
         .await;
         let last = self.last(&check.name);
         match last {
-            Some(last) if asked.is_ok() || (!check.critical && last.seen.elapsed() < check.every + SLACK) => last,
+            Some(last)
+                if asked.is_ok()
+                    || (!check.critical && last.seen.elapsed() < check.every + SLACK) =>
+            {
+                last
+            }
             _ => Last {
                 outcome: Outcome::unhealthy("There is no answer."),
                 took: PATIENCE,
@@ -344,15 +380,24 @@ async fn run_once(inner: &Inner, check: &Check) {
     let started = Instant::now();
     let ill = |name: &&&'static str| {
         let last = inner.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.get(**name).is_some_and(|last| last.outcome.status == Status::Unhealthy)
+        last.get(**name)
+            .is_some_and(|last| last.outcome.status == Status::Unhealthy)
     };
     let outcome = match check.needs.iter().find(ill) {
         Some(other) => Outcome::unhealthy(format!("It needs {other}, which is not well.")),
         // A task of its own, so that a panic stays inside.
-        None => match timeout(check.limit, AbortOnDropHandle::new(tokio::spawn((check.run)()))).await {
+        None => match timeout(
+            check.limit,
+            AbortOnDropHandle::new(tokio::spawn((check.run)())),
+        )
+        .await
+        {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Outcome::unhealthy("The check itself broke."),
-            Err(_) => Outcome::unhealthy(format!("There was no answer within {} ms.", check.limit.as_millis())),
+            Err(_) => Outcome::unhealthy(format!(
+                "There was no answer within {} ms.",
+                check.limit.as_millis()
+            )),
         },
     };
     let last = Last {
@@ -361,12 +406,21 @@ async fn run_once(inner: &Inner, check: &Check) {
         at: Utc::now(),
         seen: Instant::now(),
     };
-    let before = inner.last.lock().unwrap_or_else(PoisonError::into_inner).insert(check.name.clone(), last.clone());
+    let before = inner
+        .last
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(check.name.clone(), last.clone());
     let was = before.map(|b| b.outcome.status);
     let is = last.outcome.status;
     let message = last.outcome.message.as_deref().unwrap_or_default();
     if is != Status::Healthy && was != Some(is) {
-        tracing::warn!(check.name = check.name, check.status = is.word(), message, "a health check is not well");
+        tracing::warn!(
+            check.name = check.name,
+            check.status = is.word(),
+            message,
+            "a health check is not well"
+        );
     } else if is == Status::Healthy && was.is_some_and(|was| was != is) {
         tracing::info!(check.name = check.name, "a health check is well again");
     }
@@ -398,10 +452,21 @@ mod tests {
         checks.register(fixed("redis", Outcome::unhealthy("It is away.")));
         let report = checks.report(false).await;
         assert_eq!(report.status, Status::Degraded);
-        assert_eq!(report.summary, Summary { total: 2, healthy: 1, degraded: 1, unhealthy: 0 });
+        assert_eq!(
+            report.summary,
+            Summary {
+                total: 2,
+                healthy: 1,
+                degraded: 1,
+                unhealthy: 0
+            }
+        );
         assert!(report.checks["redis"].details.is_none() && checks.is_ready().await);
         let detailed = checks.report(true).await;
-        assert_eq!(detailed.checks["redis"].details.as_ref().expect("details")["message"], "It is away.");
+        assert_eq!(
+            detailed.checks["redis"].details.as_ref().expect("details")["message"],
+            "It is away."
+        );
 
         checks.register(Check::new("frozen", std::future::pending).critical());
         let started = Instant::now();
@@ -418,7 +483,9 @@ mod tests {
         checks.register(fixed("jobs", Outcome::healthy()).needs("database"));
         checks.register(Check::new("broken", || async { panic!("on purpose") }));
         let report = checks.report(true).await;
-        let message = |name: &str| report.checks[name].details.as_ref().expect("details")["message"].to_string();
+        let message = |name: &str| {
+            report.checks[name].details.as_ref().expect("details")["message"].to_string()
+        };
         assert!(message("jobs").contains("needs database"));
         assert!(message("broken").contains("broke"));
     }

@@ -15,7 +15,10 @@ impl Subscription {
     /// The next message; `None` once the connection is lost. A frozen Redis is silent: who has to notice sends messages
     /// to themselves.
     pub async fn next(&mut self) -> Option<Vec<u8>> {
-        self.0.next().await.map(|message| message.get_payload_bytes().to_vec())
+        self.0
+            .next()
+            .await
+            .map(|message| message.get_payload_bytes().to_vec())
     }
 }
 
@@ -41,6 +44,7 @@ impl Kv {
     /// # Errors
     /// As any call.
     pub async fn publish(&self, channel: &str, message: &[u8]) -> Result<u64, Error> {
-        self.query(cmd("PUBLISH").arg(self.key(channel)).arg(message)).await
+        self.query(cmd("PUBLISH").arg(self.key(channel)).arg(message))
+            .await
     }
 }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use serde::Serialize;
-use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind};
+use sysinfo::{
+    CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind,
+};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 /// How often a sample is taken.
@@ -101,14 +103,20 @@ impl System {
             busy,
             since: Instant::now(),
         };
-        self.0.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
+        self.0
+            .runtimes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(watched);
         let shared = Arc::downgrade(&self.0);
         async move {
             loop {
                 let started = Instant::now();
                 tokio::time::sleep(TICK).await;
                 // Timers are good to a millisecond; what is more is waiting.
-                let late = started.elapsed().saturating_sub(TICK + Duration::from_millis(1));
+                let late = started
+                    .elapsed()
+                    .saturating_sub(TICK + Duration::from_millis(1));
                 let late = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
                 let Some(shared) = shared.upgrade() else {
                     return;
@@ -122,14 +130,21 @@ impl System {
 
     /// Takes a sample; blocks for some milliseconds, so that it belongs on a blocking thread.
     pub fn sample(&self) -> Sample {
-        let mut machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut machine = self
+            .0
+            .machine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         machine.refresh_cpu_usage();
         machine.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         let own = Pid::from_u32(std::process::id());
         machine.refresh_processes_specifics(
             ProcessesToUpdate::Some(&[own]),
             false,
-            ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks(),
+            ProcessRefreshKind::nothing()
+                .with_cpu()
+                .with_memory()
+                .without_tasks(),
         );
         let load = sysinfo::System::load_average();
         let (total, free) = (machine.total_memory(), machine.available_memory());
@@ -144,7 +159,11 @@ impl System {
             memory_total: total,
             memory_used: used,
             memory_free: free,
-            memory_percent: if total == 0 { 0.0 } else { used as f64 * 100.0 / total as f64 },
+            memory_percent: if total == 0 {
+                0.0
+            } else {
+                used as f64 * 100.0 / total as f64
+            },
             process_rss: process.map_or(0, sysinfo::Process::memory),
             process_virtual: process.map_or(0, sysinfo::Process::virtual_memory),
             process_cpu_percent: process.map_or(0.0, sysinfo::Process::cpu_usage),
@@ -154,24 +173,43 @@ impl System {
             tasks,
             queued_tasks,
         };
-        *self.0.latest.write().unwrap_or_else(PoisonError::into_inner) = sample.clone();
+        *self
+            .0
+            .latest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = sample.clone();
         sample
     }
 
     /// The newest sample; all zero before the first.
     pub fn latest(&self) -> Sample {
-        self.0.latest.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .latest
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn take_lag(&self) -> (f64, f64) {
         let lag = &self.0.lag;
         let (count, sum) = (lag.count.swap(0, Relaxed), lag.sum_us.swap(0, Relaxed));
         let max = lag.max_us.swap(0, Relaxed);
-        (if count == 0 { 0.0 } else { sum as f64 / count as f64 / 1_000.0 }, max as f64 / 1_000.0)
+        (
+            if count == 0 {
+                0.0
+            } else {
+                sum as f64 / count as f64 / 1_000.0
+            },
+            max as f64 / 1_000.0,
+        )
     }
 
     fn take_runtimes(&self) -> (f64, usize, usize) {
-        let mut runtimes = self.0.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runtimes = self
+            .0
+            .runtimes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (mut busy, mut whole, mut tasks, mut queued) = (0.0, 0.0, 0, 0);
         for watched in runtimes.iter_mut() {
             let now = total_busy(&watched.runtime);
@@ -181,12 +219,22 @@ impl System {
             tasks += watched.runtime.num_alive_tasks();
             queued += watched.runtime.global_queue_depth();
         }
-        (if whole > 0.0 { (busy / whole).min(1.0) } else { 0.0 }, tasks, queued)
+        (
+            if whole > 0.0 {
+                (busy / whole).min(1.0)
+            } else {
+                0.0
+            },
+            tasks,
+            queued,
+        )
     }
 }
 
 fn total_busy(runtime: &RuntimeMetrics) -> Duration {
-    (0..runtime.num_workers()).map(|worker| runtime.worker_total_busy_duration(worker)).sum()
+    (0..runtime.num_workers())
+        .map(|worker| runtime.worker_total_busy_duration(worker))
+        .sum()
 }
 
 #[cfg(test)]

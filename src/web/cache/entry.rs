@@ -29,8 +29,12 @@ const GZIP_LEVEL: u32 = 6;
 /// How an answer came about: `HIT`, `MISS` or `STALE`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// Headers that answer the moment, not the page.
-const NOT_KEPT: [HeaderName; 4] =
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE, header::CONNECTION];
+const NOT_KEPT: [HeaderName; 4] = [
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::DATE,
+    header::CONNECTION,
+];
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +87,8 @@ impl Encoding {
             Self::Zstd => zstd::bulk::compress(plain, ZSTD_LEVEL),
             Self::Gzip => {
                 let out = Vec::with_capacity(plain.len() / 4);
-                let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
+                let mut encoder =
+                    flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
                 encoder.write_all(plain)?;
                 encoder.finish()
             }
@@ -94,8 +99,14 @@ impl Encoding {
 fn accepts(accepted: &str, name: &str) -> bool {
     accepted.split(',').any(|part| {
         let mut words = part.split(';').map(str::trim);
-        let named = words.next().is_some_and(|word| word.eq_ignore_ascii_case(name));
-        named && words.all(|word| word.strip_prefix("q=").is_none_or(|q| q.parse::<f32>().is_ok_and(|q| q > 0.0)))
+        let named = words
+            .next()
+            .is_some_and(|word| word.eq_ignore_ascii_case(name));
+        named
+            && words.all(|word| {
+                word.strip_prefix("q=")
+                    .is_none_or(|q| q.parse::<f32>().is_ok_and(|q| q > 0.0))
+            })
     })
 }
 
@@ -116,7 +127,10 @@ impl Variant {
         let (Ok(named), Ok(own)) = (if_none_match.to_str(), self.etag.to_str()) else {
             return false;
         };
-        named.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == own || tag == "*")
+        named
+            .split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/"))
+            .any(|tag| tag == own || tag == "*")
     }
 }
 
@@ -153,7 +167,11 @@ impl Entry {
         for name in &NOT_KEPT {
             headers.remove(name);
         }
-        let hash = Sha256::digest(&plain).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let hash = Sha256::digest(&plain)
+            .iter()
+            .take(12)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self {
             key: key.into(),
             route: route.into(),
@@ -220,7 +238,11 @@ impl Entry {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let now = millis(super::since_start());
         let due = self.refresh_at.load(Relaxed);
-        now >= due && self.refresh_at.compare_exchange(due, now + millis(every), Relaxed, Relaxed).is_ok()
+        now >= due
+            && self
+                .refresh_at
+                .compare_exchange(due, now + millis(every), Relaxed, Relaxed)
+                .is_ok()
     }
 
     /// The page in an encoding, if it has been made.
@@ -234,7 +256,11 @@ impl Entry {
             let plain = self.plain.clone();
             let body = match encoding {
                 Encoding::Identity => Some(plain),
-                _ => tokio::task::spawn_blocking(move || encoding.compress(&plain)).await.ok().and_then(Result::ok).map(Bytes::from),
+                _ => tokio::task::spawn_blocking(move || encoding.compress(&plain))
+                    .await
+                    .ok()
+                    .and_then(Result::ok)
+                    .map(Bytes::from),
             };
             match body {
                 Some(body) => self.dressed(encoding, body),
@@ -252,9 +278,16 @@ impl Entry {
         headers.insert(header::ETAG, etag.clone());
         headers.insert(X_CACHE, HeaderValue::from_static("HIT"));
         if encoding != Encoding::Identity {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+            headers.insert(
+                header::CONTENT_ENCODING,
+                HeaderValue::from_static(encoding.name()),
+            );
         }
-        Arc::new(Variant { body, headers, etag })
+        Arc::new(Variant {
+            body,
+            headers,
+            etag,
+        })
     }
 }
 
@@ -281,11 +314,21 @@ mod tests {
     #[actix_web::test]
     async fn each_encoding_holds_the_same_page_under_its_own_etag() {
         let page = "<p>a page</p>".repeat(300);
-        let entry = Entry::new("/", "/", StatusCode::OK, HeaderMap::new(), page.clone().into(), Vec::new(), Instant::now());
+        let entry = Entry::new(
+            "/",
+            "/",
+            StatusCode::OK,
+            HeaderMap::new(),
+            page.clone().into(),
+            Vec::new(),
+            Instant::now(),
+        );
         let entry = Arc::new(entry);
         let mut gzip = String::new();
         let body = entry.variant(Encoding::Gzip).await.body.clone();
-        flate2::read::GzDecoder::new(&*body).read_to_string(&mut gzip).expect("gzip");
+        flate2::read::GzDecoder::new(&*body)
+            .read_to_string(&mut gzip)
+            .expect("gzip");
         let mut br = Vec::new();
         let body = entry.variant(Encoding::Brotli).await.body.clone();
         brotli::BrotliDecompress(&mut &*body, &mut br).expect("brotli");
@@ -294,7 +337,12 @@ mod tests {
         assert!(gzip == page && br == page.as_bytes() && zstd == page.as_bytes());
         let br = entry.variant(Encoding::Brotli).await;
         assert_ne!(br.etag, entry.variant(Encoding::Identity).await.etag);
-        assert!(br.is_named_by(&HeaderValue::from_str(&format!("\"x\", W/{}", br.etag.to_str().expect("text"))).expect("a value")));
+        assert!(
+            br.is_named_by(
+                &HeaderValue::from_str(&format!("\"x\", W/{}", br.etag.to_str().expect("text")))
+                    .expect("a value")
+            )
+        );
         assert!(!br.is_named_by(&value("\"x\"")));
         assert!(entry.ready(Encoding::Zstd).is_some());
     }

@@ -69,7 +69,13 @@ impl Index {
             if let Some(tagged) = tags.get_mut(*tag) {
                 let often = tagged.strike();
                 // They stay, so that a later and harder strike still finds them.
-                found.extend(tagged.pages.iter().filter_map(Weak::upgrade).map(|page| (page, often)));
+                found.extend(
+                    tagged
+                        .pages
+                        .iter()
+                        .filter_map(Weak::upgrade)
+                        .map(|page| (page, often)),
+                );
             }
         }
         found

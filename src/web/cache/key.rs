@@ -45,7 +45,10 @@ pub fn wanted(request: &ServiceRequest) -> Option<Wanted<'_>> {
                 return None;
             }
             if name == b"theme" {
-                theme = std::str::from_utf8(value).ok().and_then(Theme::parse).unwrap_or_default();
+                theme = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(Theme::parse)
+                    .unwrap_or_default();
             }
         }
     }
@@ -73,7 +76,10 @@ fn key<'a>(path: &'a str, query: &str, theme: Theme) -> Cow<'a, str> {
     let mut pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
     // Stable, and by the name alone: the order of two equal names means something.
     pairs.sort_by_key(|pair| pair.split('=').next());
-    for (pair, mark) in pairs.into_iter().zip(std::iter::once('?').chain(std::iter::repeat('&'))) {
+    for (pair, mark) in pairs
+        .into_iter()
+        .zip(std::iter::once('?').chain(std::iter::repeat('&')))
+    {
         key.push(mark);
         key.push_str(pair);
     }
@@ -91,15 +97,23 @@ mod tests {
     use super::*;
 
     fn of(uri: &str, cookie: &str) -> Option<String> {
-        let request = TestRequest::with_uri(uri).insert_header(("cookie", cookie)).to_srv_request();
+        let request = TestRequest::with_uri(uri)
+            .insert_header(("cookie", cookie))
+            .to_srv_request();
         wanted(&request).map(|wanted| wanted.key.into_owned())
     }
 
     #[test]
     fn the_key_is_path_sorted_query_and_theme() {
         assert_eq!(of("/", "").as_deref(), Some("/"));
-        assert_eq!(of("/top?period=day&after=x", "").as_deref(), Some("/top?after=x&period=day"));
-        assert_eq!(of("/top?after=x&period=day&", "theme=dark; other=1").as_deref(), Some("/top?after=x&period=day#dark"));
+        assert_eq!(
+            of("/top?period=day&after=x", "").as_deref(),
+            Some("/top?after=x&period=day")
+        );
+        assert_eq!(
+            of("/top?after=x&period=day&", "theme=dark; other=1").as_deref(),
+            Some("/top?after=x&period=day#dark")
+        );
         assert_eq!(of("/", "theme=<script>").as_deref(), Some("/"));
         assert_eq!(of("/?b=2&a=1&b=1", "").as_deref(), Some("/?a=1&b=2&b=1"));
     }
@@ -111,9 +125,15 @@ mod tests {
         assert_eq!(of("/", "flash=abc"), None);
         let posted = TestRequest::post().uri("/").to_srv_request();
         assert_eq!(wanted(&posted), None);
-        let fragment = TestRequest::get().uri("/").insert_header(("hx-request", "true")).to_srv_request();
+        let fragment = TestRequest::get()
+            .uri("/")
+            .insert_header(("hx-request", "true"))
+            .to_srv_request();
         assert_eq!(wanted(&fragment), None);
-        let token = TestRequest::get().uri("/").insert_header(("authorization", "Bearer x")).to_srv_request();
+        let token = TestRequest::get()
+            .uri("/")
+            .insert_header(("authorization", "Bearer x"))
+            .to_srv_request();
         assert_eq!(wanted(&token), None);
     }
 }

@@ -15,16 +15,17 @@ mod renderer;
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use actix_web::{HttpMessage, HttpRequest};
+use futures_util::future::join_all;
 use moka::sync::Cache as Moka;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use entry::{Encoding, Entry, Variant, X_CACHE};
 pub use key::{Wanted, guests_key, wanted};
@@ -36,6 +37,7 @@ use crate::platform::cache::{
     glob,
     strikes::{Mark, Strikes},
 };
+use crate::web::page::Theme;
 use index::Index;
 
 /// Younger than this, a page is served as it is.
@@ -69,7 +71,11 @@ pub fn tag(request: &HttpRequest, tag: impl Into<String>) {
 
 /// Takes the tags that handlers gave.
 pub fn take_tags(request: &HttpRequest) -> Vec<String> {
-    request.extensions_mut().remove::<Tags>().map(|tags| tags.0).unwrap_or_default()
+    request
+        .extensions_mut()
+        .remove::<Tags>()
+        .map(|tags| tags.0)
+        .unwrap_or_default()
 }
 
 /// How a flight for a page ended.
@@ -108,7 +114,8 @@ struct Inner {
     strikes: Strikes,
     flights: Flights<Landed>,
     bus: Bus,
-    jobs: OnceLock<mpsc::Sender<Job>>,
+    /// The way to the renderer, while it runs.
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
     counts: Counts,
 }
 
@@ -154,17 +161,26 @@ pub struct Stats {
 impl Pages {
     /// No pages yet; at most `bytes_max` are kept. `on` is `FEATURE_CACHING`.
     pub fn new(bus: Bus, on: bool, bytes_max: u64) -> Self {
-        let weigh = |key: &Arc<str>, entry: &Arc<Entry>| u32::try_from(key.len() + entry.weight()).unwrap_or(u32::MAX);
+        let weigh = |key: &Arc<str>, entry: &Arc<Entry>| {
+            u32::try_from(key.len() + entry.weight()).unwrap_or(u32::MAX)
+        };
         Self(Arc::new(Inner {
             on,
             wanted: AtomicBool::new(true),
-            entries: Moka::builder().max_capacity(bytes_max).weigher(weigh).time_to_live(LAST_RESORT).build(),
-            passing: Moka::builder().max_capacity(PASSING_MAX).time_to_live(PASSING_FOR).build(),
+            entries: Moka::builder()
+                .max_capacity(bytes_max)
+                .weigher(weigh)
+                .time_to_live(LAST_RESORT)
+                .build(),
+            passing: Moka::builder()
+                .max_capacity(PASSING_MAX)
+                .time_to_live(PASSING_FOR)
+                .build(),
             index: Index::default(),
             strikes: Strikes::default(),
             flights: Flights::default(),
             bus,
-            jobs: OnceLock::new(),
+            jobs: Mutex::default(),
             counts: Counts::default(),
         }))
     }
@@ -181,15 +197,42 @@ impl Pages {
         self.0.on && self.0.wanted.load(Relaxed)
     }
 
-    /// The way to the renderer, given once it runs.
-    pub fn set_renderer(&self, jobs: mpsc::Sender<Job>) {
-        // A second renderer would never be asked.
-        let _ = self.0.jobs.set(jobs);
+    /// Opens the way to a renderer, which takes jobs from what this gives until the way is [closed](Pages::close).
+    pub fn open(&self) -> mpsc::Receiver<Job> {
+        let (sender, jobs) = mpsc::channel(JOBS_MAX);
+        *self.jobs() = Some(sender);
+        jobs
     }
 
-    /// A queue of [`Job`]s of the right length.
-    pub fn jobs() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
-        mpsc::channel(JOBS_MAX)
+    /// Ends the renderer: from now on pages are made by those who ask for them.
+    pub fn close(&self) {
+        self.jobs().take();
+    }
+
+    fn jobs(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Job>>> {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes these pages for guests before anybody asks; gives up after `within`.
+    pub async fn warm(&self, paths: &[&str], within: Duration) {
+        let Some(jobs) = self.jobs().clone().filter(|_| self.is_on()) else {
+            return;
+        };
+        let mut made = Vec::new();
+        for path in paths {
+            let (done, waits) = oneshot::channel();
+            let job = Job {
+                uri: (*path).to_owned(),
+                theme: Theme::System,
+                done: Some(done),
+            };
+            if jobs.try_send(job).is_ok() {
+                made.push(waits);
+            }
+        }
+        if tokio::time::timeout(within, join_all(made)).await.is_err() {
+            tracing::debug!("not all pages were made before the start");
+        }
     }
 
     /// What there is under `key`. With the database away, an old page is better than none.
@@ -220,7 +263,7 @@ impl Pages {
         if !entry.claim_refresh(REFRESH_EVERY) {
             return;
         }
-        if let Some(jobs) = self.0.jobs.get()
+        if let Some(jobs) = &*self.jobs()
             && jobs.try_send(job()).is_err()
         {
             tracing::debug!("the renderer has too much to do: a page is made anew later");
@@ -267,14 +310,18 @@ impl Pages {
     pub fn invalidate<T: AsRef<str>>(&self, tags: &[T]) {
         let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
         self.strike(&tags, false);
-        self.0.bus.tell(Message::Outdated(tags.into_iter().map(str::to_owned).collect()));
+        self.0.bus.tell(Message::Outdated(
+            tags.into_iter().map(str::to_owned).collect(),
+        ));
     }
 
     /// Says, after the commit, that pages made of these things must not be seen again, not even while the database is away.
     pub fn remove<T: AsRef<str>>(&self, tags: &[T]) -> usize {
         let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
         let count = self.strike(&tags, true);
-        self.0.bus.tell(Message::Gone(tags.into_iter().map(str::to_owned).collect()));
+        self.0
+            .bus
+            .tell(Message::Gone(tags.into_iter().map(str::to_owned).collect()));
         count
     }
 
@@ -287,19 +334,30 @@ impl Pages {
                 self.0.entries.remove(entry.key());
             }
         }
-        self.0.counts.invalidations.fetch_add(struck.len() as u64, Relaxed);
+        self.0
+            .counts
+            .invalidations
+            .fetch_add(struck.len() as u64, Relaxed);
         struck.len()
     }
 
     /// Drops pages whose keys (path, query and theme) fit a pattern, here and on other instances; gives their number here.
     pub fn remove_matching(&self, pattern: &str) -> usize {
         self.0.strikes.strike_everything();
-        let keys: Vec<Arc<str>> =
-            self.0.entries.iter().filter(|(key, _)| glob::matches(pattern, key)).map(|(key, _)| Arc::clone(&key)).collect();
+        let keys: Vec<Arc<str>> = self
+            .0
+            .entries
+            .iter()
+            .filter(|(key, _)| glob::matches(pattern, key))
+            .map(|(key, _)| Arc::clone(&key))
+            .collect();
         for key in &keys {
             self.0.entries.remove(key);
         }
-        self.0.counts.invalidations.fetch_add(keys.len() as u64, Relaxed);
+        self.0
+            .counts
+            .invalidations
+            .fetch_add(keys.len() as u64, Relaxed);
         self.0.bus.tell(Message::Pattern(pattern.to_owned()));
         keys.len()
     }
@@ -319,12 +377,23 @@ impl Pages {
     /// Hears what another instance has changed.
     pub fn hear(&self, message: &Message) {
         match message {
-            Message::Outdated(tags) => drop(self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), false)),
-            Message::Gone(tags) => drop(self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), true)),
+            Message::Outdated(tags) => {
+                drop(self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), false))
+            }
+            Message::Gone(tags) => {
+                drop(self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), true))
+            }
             Message::Pattern(pattern) => {
                 self.0.strikes.strike_everything();
-                let keys: Vec<Arc<str>> = self.0.entries.iter().map(|(key, _)| Arc::clone(&key)).collect();
-                keys.iter().filter(|key| glob::matches(pattern, key)).for_each(|key| self.0.entries.invalidate(key));
+                let keys: Vec<Arc<str>> = self
+                    .0
+                    .entries
+                    .iter()
+                    .map(|(key, _)| Arc::clone(&key))
+                    .collect();
+                keys.iter()
+                    .filter(|key| glob::matches(pattern, key))
+                    .for_each(|key| self.0.entries.invalidate(key));
             }
             // The page itself may still be served while the database is away: what it shows was public.
             Message::Everything => {
@@ -347,9 +416,18 @@ impl Pages {
     pub fn stats(&self) -> Stats {
         self.0.entries.run_pending_tasks();
         let counts = &self.0.counts;
-        let (hits, misses, stale) = (counts.hits.load(Relaxed), counts.misses.load(Relaxed), counts.stale.load(Relaxed));
+        let (hits, misses, stale) = (
+            counts.hits.load(Relaxed),
+            counts.misses.load(Relaxed),
+            counts.stale.load(Relaxed),
+        );
         let asked = hits + misses + stale;
-        let ages = || self.0.entries.iter().map(|(_, e)| u64::try_from(e.age().as_millis()).unwrap_or(u64::MAX));
+        let ages = || {
+            self.0
+                .entries
+                .iter()
+                .map(|(_, e)| u64::try_from(e.age().as_millis()).unwrap_or(u64::MAX))
+        };
         Stats {
             enabled: self.is_on(),
             hits,
@@ -357,7 +435,11 @@ impl Pages {
             stale,
             sets: counts.made.load(Relaxed),
             invalidations: counts.invalidations.load(Relaxed),
-            hit_rate: if asked == 0 { 0.0 } else { (hits + stale) as f64 / asked as f64 },
+            hit_rate: if asked == 0 {
+                0.0
+            } else {
+                (hits + stale) as f64 / asked as f64
+            },
             keys: self.0.entries.entry_count(),
             memory_bytes: self.0.entries.weighted_size(),
             memory_bytes_max: self.0.entries.policy().max_capacity().unwrap_or_default(),

@@ -41,7 +41,11 @@ where
     S::Service: 'static,
     B: MessageBody,
 {
-    let Ok(service) = application.into_factory().new_service(AppConfig::default()).await else {
+    let Ok(service) = application
+        .into_factory()
+        .new_service(AppConfig::default())
+        .await
+    else {
         tracing::error!("the renderer does not start: pages are made by those who ask for them");
         return;
     };

@@ -5,6 +5,16 @@
 
 use std::sync::Arc;
 
+use crate::{
+    platform::cache::flight::{Lead, Turn},
+    web::{
+        cache::{self, Encoding, Entry, Found, Job, Landed, Made, Variant, X_CACHE},
+        context::Context,
+        page::Theme,
+        state::State,
+        viewer::Caller,
+    },
+};
 use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse,
     body::{self, BoxBody, MessageBody},
@@ -15,16 +25,6 @@ use actix_web::{
     },
     middleware::Next,
     web::{Bytes, Data},
-};
-use crate::{
-    platform::cache::flight::{Lead, Turn},
-    web::{
-        cache::{self, Encoding, Entry, Found, Job, Landed, Made, Variant, X_CACHE},
-        context::Context,
-        page::Theme,
-        state::State,
-        viewer::Caller,
-    },
 };
 
 static X_CACHE_KEY: HeaderName = HeaderName::from_static("x-cache-key");
@@ -38,7 +38,11 @@ pub async fn page_cache(
         return pass(request, next).await;
     };
     let pages = &state.pages;
-    let wanted = if pages.is_on() { cache::wanted(&request) } else { None };
+    let wanted = if pages.is_on() {
+        cache::wanted(&request)
+    } else {
+        None
+    };
     let Some(wanted) = wanted else {
         return pass(request, next).await;
     };
@@ -75,7 +79,11 @@ pub async fn page_cache(
 
 fn job(request: &ServiceRequest, theme: Theme) -> Job {
     Job {
-        uri: request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned(),
+        uri: request
+            .uri()
+            .path_and_query()
+            .map_or("/", |p| p.as_str())
+            .to_owned(),
         theme,
         done: None,
     }
@@ -88,7 +96,10 @@ async fn pass(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let mut response = next.call(request).await?.map_into_boxed_body();
     let caller = Caller::get(response.request());
-    if caller.viewer.as_ref().is_some_and(|viewer| viewer.may_any("ops", "read"))
+    if caller
+        .viewer
+        .as_ref()
+        .is_some_and(|viewer| viewer.may_any("ops", "read"))
         && let Ok(key) = HeaderValue::from_str(&cache::guests_key(response.request()))
     {
         response.headers_mut().insert(X_CACHE_KEY.clone(), key);
@@ -116,7 +127,10 @@ fn answer(
 ) -> HttpResponse {
     // Set once: a request is answered once.
     let _ = Context::get(request).route.set(Arc::clone(entry.route()));
-    let known = request.headers().get(header::IF_NONE_MATCH).is_some_and(|tags| variant.is_named_by(tags));
+    let known = request
+        .headers()
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|tags| variant.is_named_by(tags));
     let mut response = if known {
         HttpResponse::with_body(StatusCode::NOT_MODIFIED, BoxBody::new(()))
     } else {
@@ -164,9 +178,12 @@ impl Miss {
             match self.state.pages.join(&self.key) {
                 Turn::Lead(lead) => return self.make(lead, request, next).await,
                 Turn::Follow(follow) => match (follow.landed().await, &self.old) {
-                    (Some(Landed::Kept(entry)), _) => return serve_soon(request, entry, self.encoding, None).await,
+                    (Some(Landed::Kept(entry)), _) => {
+                        return serve_soon(request, entry, self.encoding, None).await;
+                    }
                     (Some(Landed::Failed), Some(old)) => {
-                        return serve_soon(request, Arc::clone(old), self.encoding, Some("STALE")).await;
+                        return serve_soon(request, Arc::clone(old), self.encoding, Some("STALE"))
+                            .await;
                     }
                     (Some(_), _) => return Ok(next.call(request).await?.map_into_boxed_body()),
                     (None, _) => {}
@@ -208,7 +225,15 @@ impl Miss {
         let plain: Bytes = body::to_bytes(body).await?;
         let route = request.match_pattern().unwrap_or_default();
         let tags = cache::take_tags(&request);
-        let entry = Entry::new(&self.key, &route, head.status(), head.headers().clone(), plain, tags, started);
+        let entry = Entry::new(
+            &self.key,
+            &route,
+            head.status(),
+            head.headers().clone(),
+            plain,
+            tags,
+            started,
+        );
         let entry = Arc::new(entry);
         let variant = entry.variant(self.encoding).await;
         pages.keep(&self.key, &entry, mark);
@@ -227,5 +252,7 @@ fn is_to_be_kept(response: &ServiceResponse<BoxBody>) -> bool {
         && caller.session.is_none()
         && !caller.sessions_away
         && !headers.contains_key(header::SET_COOKIE)
-        && headers.get(header::CACHE_CONTROL).is_some_and(|v| v == "no-cache")
+        && headers
+            .get(header::CACHE_CONTROL)
+            .is_some_and(|v| v == "no-cache")
 }

@@ -42,18 +42,28 @@ pub async fn record(
     }
     let route = match context.route.get() {
         Some(route) => Arc::clone(route),
-        None => request.match_pattern().map_or_else(|| UNKNOWN.into(), Arc::from),
+        None => request
+            .match_pattern()
+            .map_or_else(|| UNKNOWN.into(), Arc::from),
     };
     let status = response.status().as_u16();
     let duration = context.started.elapsed();
     if counted {
-        state.metrics.routes().record(request.method().as_str(), &route, status, duration, context.now);
+        state.metrics.routes().record(
+            request.method().as_str(),
+            &route,
+            status,
+            duration,
+            context.now,
+        );
     }
     if logged {
         line(&response, &context, &route, duration);
     }
     if kept {
-        state.activity.record(of(&response, &context, route, duration));
+        state
+            .activity
+            .record(of(&response, &context, route, duration));
     }
     Ok(response)
 }
@@ -72,14 +82,22 @@ fn line<B>(response: &ServiceResponse<B>, context: &Context, route: &str, durati
     );
 }
 
-fn of<B>(response: &ServiceResponse<B>, context: &Context, route: Arc<str>, duration: Duration) -> Record {
+fn of<B>(
+    response: &ServiceResponse<B>,
+    context: &Context,
+    route: Arc<str>,
+    duration: Duration,
+) -> Record {
     let request = response.request();
     let deed = activity::deed(request);
     let method = request.method().as_str();
     Record {
         at: context.now,
         user_id: Caller::get(request).id(),
-        action: deed.map_or_else(|| format!("{method} {route}"), |deed| deed.action.to_owned()),
+        action: deed.map_or_else(
+            || format!("{method} {route}"),
+            |deed| deed.action.to_owned(),
+        ),
         resource: deed.map(|deed| deed.resource),
         resource_id: deed.map(|deed| deed.id),
         method: method.to_owned(),

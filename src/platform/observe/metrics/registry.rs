@@ -14,7 +14,9 @@ use std::{
 /// Most sets of labels of one family; further ones are one, whose labels all say `other`.
 const LABEL_SETS_MAX: usize = 200;
 /// Upper bounds of a histogram's buckets in seconds: Prometheus' own defaults.
-const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BOUNDS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// A number that only grows.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +68,10 @@ struct Buckets {
 impl Histogram {
     /// One more value, in seconds.
     pub fn observe(&self, value: f64) {
-        let at = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
+        let at = BOUNDS
+            .iter()
+            .position(|bound| value <= *bound)
+            .unwrap_or(BOUNDS.len());
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         buckets.counts[at] += 1;
         buckets.sum += value;
@@ -147,7 +152,12 @@ pub struct Registry(RwLock<BTreeMap<&'static str, Members>>);
 
 impl Registry {
     /// The counter of this name and these labels, made if there is none.
-    pub fn counter(&self, name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Counter {
+    pub fn counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+    ) -> Counter {
         match self.metric(name, help, Kind::Counter, labels) {
             Metric::Counter(counter) => counter,
             _ => Counter::default(),
@@ -163,15 +173,29 @@ impl Registry {
     }
 
     /// The histogram of this name and these labels, made if there is none.
-    pub fn histogram(&self, name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Histogram {
+    pub fn histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+    ) -> Histogram {
         match self.metric(name, help, Kind::Histogram, labels) {
             Metric::Histogram(histogram) => histogram,
             _ => Histogram::default(),
         }
     }
 
-    fn metric(&self, name: &'static str, help: &'static str, kind: Kind, labels: &[(&str, &str)]) -> Metric {
-        let mut labels: Labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    fn metric(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        kind: Kind,
+        labels: &[(&str, &str)],
+    ) -> Metric {
+        let mut labels: Labels = labels
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect();
         labels.sort();
         let mut families = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let family = families.entry(name).or_insert_with(|| Members {
@@ -184,11 +208,14 @@ impl Registry {
                 "other".clone_into(value);
             }
         }
-        let made = family.metrics.entry(labels).or_insert_with(|| match family.kind {
-            Kind::Counter => Metric::Counter(Counter::default()),
-            Kind::Gauge => Metric::Gauge(Gauge::default()),
-            Kind::Histogram => Metric::Histogram(Histogram::default()),
-        });
+        let made = family
+            .metrics
+            .entry(labels)
+            .or_insert_with(|| match family.kind {
+                Kind::Counter => Metric::Counter(Counter::default()),
+                Kind::Gauge => Metric::Gauge(Gauge::default()),
+                Kind::Histogram => Metric::Histogram(Histogram::default()),
+            });
         made.clone()
     }
 
@@ -198,8 +225,11 @@ impl Registry {
         families
             .iter()
             .map(|(name, members)| {
-                let mut samples: Vec<Sample> =
-                    members.metrics.iter().map(|(labels, metric)| sample(labels.clone(), metric)).collect();
+                let mut samples: Vec<Sample> = members
+                    .metrics
+                    .iter()
+                    .map(|(labels, metric)| sample(labels.clone(), metric))
+                    .collect();
                 samples.sort_by(|a, b| a.labels.cmp(&b.labels));
                 Family {
                     name,
@@ -217,7 +247,11 @@ fn sample(labels: Labels, metric: &Metric) -> Sample {
         Metric::Counter(counter) => Value::Number(counter.get() as f64),
         Metric::Gauge(gauge) => Value::Number(gauge.get()),
         Metric::Histogram(histogram) => {
-            let buckets = histogram.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let buckets = histogram
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             let mut total = 0;
             let bounds = BOUNDS.iter().copied().chain([f64::INFINITY]);
             let counts = bounds.zip(buckets.counts).map(|(bound, count)| {
@@ -238,11 +272,17 @@ mod tests {
     fn labels_past_the_bound_are_counted_together() {
         let registry = Registry::default();
         for number in 0..LABEL_SETS_MAX + 100 {
-            registry.counter("things_total", "Things.", &[("thing", &number.to_string())]).increment();
+            registry
+                .counter("things_total", "Things.", &[("thing", &number.to_string())])
+                .increment();
         }
         let family = &registry.families()[0];
         assert_eq!(family.samples.len(), LABEL_SETS_MAX + 1);
-        let other = family.samples.iter().find(|s| s.labels[0].1 == "other").expect("the rest");
+        let other = family
+            .samples
+            .iter()
+            .find(|s| s.labels[0].1 == "other")
+            .expect("the rest");
         assert_eq!(other.value, Value::Number(100.0));
     }
 
@@ -253,7 +293,8 @@ mod tests {
         for value in [0.001, 0.03, 0.03, 60.0] {
             histogram.observe(value);
         }
-        let Value::Buckets(buckets, sum) = registry.families().remove(0).samples.remove(0).value else {
+        let Value::Buckets(buckets, sum) = registry.families().remove(0).samples.remove(0).value
+        else {
             panic!("a histogram")
         };
         assert_eq!(buckets[0], (0.005, 1));

@@ -72,10 +72,16 @@ impl Counts {
     }
 
     fn record(&mut self, status: u16, duration: Duration, at: DateTime<Utc>, second: u64) {
-        let us = u64::try_from(duration.as_micros()).unwrap_or(LONGEST_US).clamp(1, LONGEST_US);
+        let us = u64::try_from(duration.as_micros())
+            .unwrap_or(LONGEST_US)
+            .clamp(1, LONGEST_US);
         self.total += 1;
         let failed = status >= 400;
-        if failed { self.failed += 1 } else { self.ok += 1 }
+        if failed {
+            self.failed += 1
+        } else {
+            self.ok += 1
+        }
         self.slow += u64::from(duration > SLOW);
         self.sum_us += us;
         match self.by_status.iter_mut().find(|(s, _)| *s == status) {
@@ -92,7 +98,10 @@ impl Counts {
         self.minute.failed += u64::from(failed);
         self.minute.server_errors += u64::from(status >= 500);
         self.minute.sum_us += us;
-        for histogram in [&mut self.durations, &mut self.minute.durations].into_iter().flatten() {
+        for histogram in [&mut self.durations, &mut self.minute.durations]
+            .into_iter()
+            .flatten()
+        {
             histogram.saturating_record(us);
         }
     }
@@ -175,29 +184,55 @@ impl Default for Routes {
 /// The methods that are told apart; whatever else somebody sends is one.
 fn known(method: &str) -> &'static str {
     const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
-    METHODS.into_iter().find(|known| *known == method).unwrap_or("OTHER")
+    METHODS
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("OTHER")
 }
 
 impl Routes {
     /// Counts one request; `pattern` is the route's, not the path that was asked for.
-    pub fn record(&self, method: &str, pattern: &str, status: u16, duration: Duration, at: DateTime<Utc>) {
+    pub fn record(
+        &self,
+        method: &str,
+        pattern: &str,
+        status: u16,
+        duration: Duration,
+        at: DateTime<Utc>,
+    ) {
         let counts = self.counts(known(method), pattern);
         // From 1 on: 0 is "never" in the ring of seconds.
         let second = self.started.elapsed().as_secs() + 1;
-        counts.lock().unwrap_or_else(PoisonError::into_inner).record(status, duration, at, second);
+        counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(status, duration, at, second);
     }
 
     fn counts(&self, method: &'static str, pattern: &str) -> Arc<Mutex<Counts>> {
-        let find = |methods: &ByMethod| methods.iter().find(|(m, _)| *m == method).map(|(_, c)| Arc::clone(c));
+        let find = |methods: &ByMethod| {
+            methods
+                .iter()
+                .find(|(m, _)| *m == method)
+                .map(|(_, c)| Arc::clone(c))
+        };
         {
-            let routes = self.by_pattern.read().unwrap_or_else(PoisonError::into_inner);
+            let routes = self
+                .by_pattern
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some(counts) = routes.get(pattern).and_then(find) {
                 return counts;
             }
         }
-        let mut routes = self.by_pattern.write().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = self
+            .by_pattern
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let full = routes.len() >= ROUTES_MAX && !routes.contains_key(pattern);
-        let methods = routes.entry(if full { OTHER } else { pattern }.into()).or_default();
+        let methods = routes
+            .entry(if full { OTHER } else { pattern }.into())
+            .or_default();
         find(methods).unwrap_or_else(|| {
             let counts = Arc::new(Mutex::new(Counts::new()));
             methods.push((method, Arc::clone(&counts)));
@@ -206,7 +241,10 @@ impl Routes {
     }
 
     fn each<T>(&self, mut work: impl FnMut(String, &mut Counts) -> Option<T>) -> Vec<T> {
-        let routes = self.by_pattern.read().unwrap_or_else(PoisonError::into_inner);
+        let routes = self
+            .by_pattern
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
         for (pattern, methods) in &*routes {
             for (method, counts) in methods {
@@ -221,7 +259,8 @@ impl Routes {
     pub fn stats(&self, wanted: impl Fn(&str) -> bool) -> Vec<RouteStats> {
         let second = self.started.elapsed().as_secs() + 1;
         let window = second.min(60);
-        let mut stats = self.each(|route, counts| wanted(&route).then(|| stats(route, counts, second, window)));
+        let mut stats =
+            self.each(|route, counts| wanted(&route).then(|| stats(route, counts, second, window)));
         stats.sort_by(|a, b| a.route.cmp(&b.route));
         stats
     }
@@ -233,7 +272,12 @@ impl Routes {
             if minute.total == 0 {
                 return None;
             }
-            let at = |quantile: f64| minute.durations.as_ref().map_or(0, |h| to_i64(h.value_at_quantile(quantile)));
+            let at = |quantile: f64| {
+                minute
+                    .durations
+                    .as_ref()
+                    .map_or(0, |h| to_i64(h.value_at_quantile(quantile)))
+            };
             let taken = Minute {
                 route,
                 total: to_i64(minute.total),
@@ -258,7 +302,10 @@ impl Routes {
 
     /// Forgets everything.
     pub fn reset(&self) {
-        self.by_pattern.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.by_pattern
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -268,8 +315,18 @@ fn to_i64(number: u64) -> i64 {
 
 fn stats(route: String, counts: &Counts, second: u64, window: u64) -> RouteStats {
     let ms = |us: u64| us as f64 / 1_000.0;
-    let at = |quantile: f64| counts.durations.as_ref().map_or(0.0, |h| ms(h.value_at_quantile(quantile)));
-    let recent: u32 = counts.seconds.iter().filter(|(s, _)| *s + 60 > second).map(|(_, n)| n).sum();
+    let at = |quantile: f64| {
+        counts
+            .durations
+            .as_ref()
+            .map_or(0.0, |h| ms(h.value_at_quantile(quantile)))
+    };
+    let recent: u32 = counts
+        .seconds
+        .iter()
+        .filter(|(s, _)| *s + 60 > second)
+        .map(|(_, n)| n)
+        .sum();
     RouteStats {
         route,
         total: counts.total,
@@ -277,7 +334,11 @@ fn stats(route: String, counts: &Counts, second: u64, window: u64) -> RouteStats
         failed: counts.failed,
         by_status: counts.by_status.iter().copied().collect(),
         min: counts.durations.as_ref().map_or(0.0, |h| ms(h.min())),
-        mean: if counts.total == 0 { 0.0 } else { ms(counts.sum_us) / counts.total as f64 },
+        mean: if counts.total == 0 {
+            0.0
+        } else {
+            ms(counts.sum_us) / counts.total as f64
+        },
         median: at(0.5),
         p95: at(0.95),
         p99: at(0.99),
@@ -285,7 +346,9 @@ fn stats(route: String, counts: &Counts, second: u64, window: u64) -> RouteStats
         sum_seconds: counts.sum_us as f64 / 1_000_000.0,
         per_second: f64::from(recent) / window as f64,
         slow: counts.slow,
-        last_seen: counts.last.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        last_seen: counts
+            .last
+            .map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)),
     }
 }
 
@@ -298,14 +361,38 @@ mod tests {
         let routes = Routes::default();
         for ms in 1..=1_000 {
             let status = if ms <= 900 { 200 } else { 503 };
-            routes.record("GET", "/posts/{id}", status, Duration::from_millis(ms * 2), Utc::now());
+            routes.record(
+                "GET",
+                "/posts/{id}",
+                status,
+                Duration::from_millis(ms * 2),
+                Utc::now(),
+            );
         }
         let stats = routes.stats(|_| true);
         let route = &stats[0];
-        assert_eq!((route.route.as_str(), route.total, route.ok, route.failed, route.slow), ("GET:/posts/{id}", 1_000, 900, 100, 500));
+        assert_eq!(
+            (
+                route.route.as_str(),
+                route.total,
+                route.ok,
+                route.failed,
+                route.slow
+            ),
+            ("GET:/posts/{id}", 1_000, 900, 100, 500)
+        );
         assert_eq!(route.by_status[&503], 100);
-        for (value, expected) in [(route.median, 1_000.0), (route.p95, 1_900.0), (route.p99, 1_980.0), (route.max, 2_000.0), (route.mean, 1_001.0)] {
-            assert!((value - expected).abs() / expected < 0.01, "{value} is not {expected}");
+        for (value, expected) in [
+            (route.median, 1_000.0),
+            (route.p95, 1_900.0),
+            (route.p99, 1_980.0),
+            (route.max, 2_000.0),
+            (route.mean, 1_001.0),
+        ] {
+            assert!(
+                (value - expected).abs() / expected < 0.01,
+                "{value} is not {expected}"
+            );
         }
         assert!(route.per_second >= 1_000.0 / 60.0);
         let minute = routes.take_minute();
@@ -318,12 +405,25 @@ mod tests {
     fn routes_and_methods_are_bounded() {
         let routes = Routes::default();
         for number in 0..ROUTES_MAX * 2 {
-            routes.record("GET", &format!("/{number}"), 200, Duration::ZERO, Utc::now());
+            routes.record(
+                "GET",
+                &format!("/{number}"),
+                200,
+                Duration::ZERO,
+                Utc::now(),
+            );
             routes.record(&format!("M{number}"), "/", 405, Duration::ZERO, Utc::now());
         }
         let stats = routes.stats(|_| true);
         assert!(stats.len() <= ROUTES_MAX + 3, "{}", stats.len());
-        assert_eq!(stats.iter().find(|s| s.route == "OTHER:/").expect("one").total, 2 * ROUTES_MAX as u64);
+        assert_eq!(
+            stats
+                .iter()
+                .find(|s| s.route == "OTHER:/")
+                .expect("one")
+                .total,
+            2 * ROUTES_MAX as u64
+        );
         assert!(stats.iter().any(|s| s.route == "GET:(other)"));
     }
 }

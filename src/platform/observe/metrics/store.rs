@@ -45,6 +45,8 @@ pub async fn insert(
 /// # Errors
 /// As the database said.
 pub async fn delete_old(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM route_minutes WHERE at < now() - interval '30 days'").execute(db).await?;
+    sqlx::query!("DELETE FROM route_minutes WHERE at < now() - interval '30 days'")
+        .execute(db)
+        .await?;
     Ok(())
 }
