@@ -3,13 +3,17 @@
 
 mod support;
 
+mod accounts;
+mod admin;
 mod architecture;
 mod comments;
 mod demo;
 mod faults;
 mod import;
 mod lists;
+mod moderation;
 mod pipeline;
 mod posts;
 mod rank;
+mod sessions;
 mod votes;
