@@ -24,7 +24,7 @@ use tokio::sync::mpsc::channel;
 const SCAFFOLD_FROM: u64 = 50_000;
 
 /// Batches that may wait for the database.
-const WAITING: usize = 14;
+const WAITING: usize = 7;
 
 /// How large a site, and which.
 #[derive(Debug, Clone, PartialEq, Eq)]

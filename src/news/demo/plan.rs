@@ -132,10 +132,14 @@ impl Plan {
             ..0.985 => Kind::Poll,
             _ => Kind::Job,
         };
+        // Past some hundreds the front page changes faster than points can come.
+        let drawn = 1.4 * rng.pareto(1.05);
         let points = if is_great {
             740.0
+        } else if drawn > 300.0 {
+            300.0 * (drawn / 300.0).powf(0.4)
         } else {
-            (1.4 * rng.pareto(1.05)).min(2500.0)
+            drawn
         };
         let points = if kind == Kind::Job { 1.0 } else { points };
         (kind, points, rng)
@@ -186,7 +190,7 @@ impl Plan {
         let chosen = if rng.chance(0.25) {
             rng.unit()
         } else {
-            rng.unit().powi(3)
+            rng.unit().powi(2)
         };
         to_index(chosen * members as f64).min(members.saturating_sub(1))
     }

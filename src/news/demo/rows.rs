@@ -13,7 +13,7 @@ use crate::web::markup::{RENDERER, render};
 use std::collections::HashMap;
 
 /// Comments, or posts, after which what was made is handed over.
-const CHUNK: usize = 20_000;
+const CHUNK: usize = 6_000;
 
 /// Rows for one table.
 pub struct Batch {
