@@ -20,6 +20,7 @@ use tracing_actix_web::TracingLogger;
 use crate::{
     accounts,
     config::Config,
+    news,
     ops::health,
     platform::{
         db::{self, Db, migrate},
@@ -249,6 +250,7 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) {
     });
     let sweep = spawn_every(SWEEP_EVERY, "sweep", state, |state| async move {
         state.sessions.sweep().await?;
+        news::posts::queries::delete_old_submissions(&mut state.db.conn().await?).await?;
         Ok(())
     });
     shutdown.register("tasks", Stage::Work, Duration::from_secs(1), move || async move {

@@ -36,13 +36,16 @@ pub async fn viewer(
         request.extensions_mut().insert(Rc::new(Caller::default()));
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
-    let caller = match resolve(&request, &state).await {
-        Ok(caller) => caller,
+    let (caller, active) = match resolve(&request, &state).await {
+        Ok(resolved) => resolved,
         Err(error) => return Ok(ServiceResponse::from_err(error, request.into_parts().0)),
     };
     let stale = caller.viewer.is_none() && !caller.sessions_away;
     request.extensions_mut().insert(Rc::new(caller));
     let mut response = next.call(request).await?.map_into_boxed_body();
+    if let Some(user_id) = active {
+        note_active(state.clone(), user_id);
+    }
     if stale && !sets_session(&response, &name) {
         let removal = cookies::removal(session::COOKIE, state.config.http.secure());
         if let Ok(value) = HeaderValue::from_str(&removal.to_string()) {
@@ -60,28 +63,46 @@ fn sets_session(response: &ServiceResponse<BoxBody>, name: &str) -> bool {
         .any(|v| v.as_bytes().starts_with(format!("{name}=").as_bytes()))
 }
 
-async fn resolve(request: &ServiceRequest, state: &State) -> Result<Caller, Error> {
+/// Writes "last active" behind the answer, so that nobody waits for it; if it fails, the next request does it.
+fn note_active(state: Data<State>, user_id: i64) {
+    actix_web::rt::spawn(async move {
+        let noted = match state.db.conn().await {
+            Ok(mut conn) => queries::set_active(&mut conn, user_id).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            tracing::debug!(error = %error, user.id = user_id, "last active was not noted");
+        }
+    });
+}
+
+/// Who calls, and their id if it is time to note that they are about.
+async fn resolve(request: &ServiceRequest, state: &State) -> Result<(Caller, Option<i64>), Error> {
     let session = request.get_session();
     if session.get::<bool>(AWAY_KEY).ok().flatten() == Some(true) {
-        return Ok(Caller {
+        let caller = Caller {
             sessions_away: true,
             ..Caller::default()
-        });
+        };
+        return Ok((caller, None));
     }
     let id = request.get_identity().ok().and_then(|identity| identity.id().ok());
     let Some(id) = id.and_then(|id| id.parse::<i64>().ok()) else {
-        return Ok(Caller::default());
+        return Ok((Caller::default(), None));
     };
     let row = match session.get::<ViewerRow>(VIEWER_KEY).ok().flatten() {
         Some(row) => Some(row),
         None => queries::find_viewer(&mut state.db.conn().await?, id).await?,
     };
     let Some(row) = row else {
-        return Ok(Caller::default());
+        return Ok((Caller::default(), None));
     };
-    Ok(Caller {
-        viewer: Some(Rc::new(Viewer::from_row(row, Utc::now()))),
+    let now = Utc::now();
+    let active = row.active_again(now);
+    let caller = Caller {
+        viewer: Some(Rc::new(Viewer::from_row(row, now))),
         session: session.get::<String>(SESSION_KEY).ok().flatten(),
         sessions_away: false,
-    })
+    };
+    Ok((caller, active))
 }

@@ -1,6 +1,14 @@
 //! Identity: who someone is, how they get in, and what they may do. Must not know posts or comments.
 
+pub mod email; // what an address may be
+pub mod handlers; // the pages' requests
 pub mod middleware; // fills in who calls
 pub mod model; // what an account is
-pub mod queries; // all SQL of accounts
+pub mod new_account; // what one is made from
+pub mod password; // which are taken, and how they are kept
+pub mod queries; // SQL of accounts
+pub mod setup; // the first administrator's one-time link
+pub mod sign_in; // begins and ends sessions
+pub mod standing; // roles and bans, from events
+pub mod username; // what a name may be
 pub mod views; // the pages

@@ -1,6 +1,6 @@
 //! What an account is. Must not know how it is stored or shown.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use crate::web::viewer::{Ban, Permission, Viewer};
@@ -17,11 +17,23 @@ pub struct ViewerRow {
     shortcuts: bool,
     time_zone: String,
     created_at: DateTime<Utc>,
+    last_active_at: Option<DateTime<Utc>>,
     banned_at: Option<DateTime<Utc>>,
     banned_until: Option<DateTime<Utc>>,
     ban_reason: Option<String>,
     rank: i16,
     permissions: Vec<Permission>,
+}
+
+/// "Last active" is written at most this often (S09).
+const ACTIVE_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+impl ViewerRow {
+    /// The account's id, if it is time to note that its owner is about.
+    pub fn active_again(&self, now: DateTime<Utc>) -> Option<i64> {
+        let stale = self.last_active_at.is_none_or(|at| now - at >= ACTIVE_EVERY);
+        stale.then_some(self.user_id)
+    }
 }
 
 impl Viewer {

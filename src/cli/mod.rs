@@ -2,11 +2,15 @@
 //!
 //! Exit status: 0 done, 1 failed (the reason stands on standard error), 2 misused.
 
+mod admin;
 mod check;
 mod db;
+mod events;
 mod healthcheck;
+mod import;
 mod migrate;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,17 @@ enum Command {
     Serve,
     /// Bring the database's schema and seeds up to date.
     Migrate,
+    /// Bring posts, comments and users here from another site.
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Accounts from the terminal.
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// About the events.
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Compare every stored counter with the rows it counts.
+    Verify,
     /// About the database.
     #[command(subcommand)]
     Db(db::Command),
@@ -75,6 +90,16 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         match command {
             Command::Serve => serve::run(config).await,
             Command::Migrate => with_databases(config, async |databases| migrate::run(&databases.db).await).await,
+            Command::Import(command) => {
+                with_schema(config, async |databases| import::run(&command, &databases.db).await).await
+            }
+            Command::Admin(command) => {
+                with_schema(config, async |databases| admin::run(&command, &databases).await).await
+            }
+            Command::Events(command) => {
+                with_schema(config, async |databases| events::run(&command, &databases.db).await).await
+            }
+            Command::Verify => with_schema(config, async |databases| verify::run(&databases.db).await).await,
             Command::Config(_) | Command::Db(_) | Command::Healthcheck => Ok(ExitCode::SUCCESS),
         }
     })
@@ -98,6 +123,18 @@ async fn with_databases(
     };
     shutdown.run(TOTAL, std::future::pending::<()>()).await;
     outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// As [`with_databases`], with the schema brought up to date first.
+async fn with_schema(
+    config: Config,
+    command: impl AsyncFnOnce(Databases) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    with_databases(config, async |databases| {
+        crate::platform::db::migrate::run(&databases.db).await?;
+        command(databases).await
+    })
+    .await
 }
 
 /// Says something to the person at the terminal.

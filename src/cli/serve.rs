@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::say;
 use crate::{
+    accounts::setup,
     app::{self, Application},
     config::Config,
     platform::shutdown::{Shutdown, Signals, TOTAL},
@@ -41,5 +42,10 @@ async fn start(mut config: Config, shutdown: &mut Shutdown) -> anyhow::Result<Ap
         ip => std::net::SocketAddr::new(ip, application.port()).to_string(),
     };
     say(&format!("BetterNews listens on http://{address}"));
+    let state = application.state();
+    if let Some(token) = setup::ensure(&state.db).await? {
+        let link = state.config.http.absolute(&format!("/setup?token={token}"));
+        say(&format!("There is no administrator yet. Make one here, once: {link}"));
+    }
     Ok(application)
 }

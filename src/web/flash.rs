@@ -1,9 +1,9 @@
 //! A sentence that survives one redirect: a signed cookie, so that guests need no session. Must not know pages.
 
-use actix_web::{HttpRequest, cookie::Cookie, cookie::time::Duration};
+use actix_web::{HttpRequest, cookie::Cookie, cookie::time::Duration, web::Data};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{cookies, signing::Keys};
+use super::{cookies, signing::Keys, state::State};
 
 const PURPOSE: &str = "flash";
 
@@ -14,6 +14,20 @@ pub fn set(keys: &Keys, sentence: &str, secure: bool) -> Cookie<'static> {
     cookies::build("flash", format!("{text}.{signature}"), secure)
         .max_age(Duration::minutes(5))
         .finish()
+}
+
+/// Whether a sentence came with `request`.
+pub fn has(request: &HttpRequest) -> bool {
+    request.cookie(&cookies::name("flash", is_secure(request))).is_some()
+}
+
+/// What makes the browser forget the sentence, once it has been said.
+pub fn forget(request: &HttpRequest) -> Cookie<'static> {
+    cookies::removal("flash", is_secure(request))
+}
+
+fn is_secure(request: &HttpRequest) -> bool {
+    request.app_data::<Data<State>>().is_some_and(|state| state.config.http.secure())
 }
 
 /// The sentence that came with `request`, if it is one of ours.

@@ -7,7 +7,7 @@
 
 use std::{borrow::Cow, future::Ready, rc::Rc};
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header};
 use serde::de::DeserializeOwned;
 use validator::{Validate, ValidationErrors};
 
@@ -172,6 +172,15 @@ pub fn local_path(next: &str) -> &str {
         && !next.contains(['\\', '\n', '\t'])
         && !next.chars().any(char::is_control);
     if local { next } else { "/" }
+}
+
+/// The page of this site that the form stood on (`Referer`), as path and query.
+pub fn referring_path(request: &HttpRequest) -> Option<String> {
+    let text = |name: header::HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok());
+    let url = url::Url::parse(text(header::REFERER)?).ok()?;
+    let own = url[url::Position::BeforeHost..url::Position::AfterPort] == *text(header::HOST)?;
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    (own && local_path(path) == path).then(|| path.to_owned())
 }
 
 #[cfg(test)]

@@ -11,19 +11,19 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 /// A number short enough for the vote gutter: `998`, `1.2k`, `57k`, `1.2m`.
 /// Rounded down, so that `1.9k` is never more than there is.
 #[askama::filter_fn]
-pub fn count(number: &i64, _: &dyn askama::Values) -> askama::Result<Count> {
+pub(crate) fn count(number: &i64, _: &dyn askama::Values) -> askama::Result<Count> {
     Ok(Count(*number))
 }
 
 /// A number in full with its thousands apart: `12,403`.
 #[askama::filter_fn]
-pub fn thousands(number: &i64, _: &dyn askama::Values) -> askama::Result<Thousands> {
+pub(crate) fn thousands(number: &i64, _: &dyn askama::Values) -> askama::Result<Thousands> {
     Ok(Thousands(*number))
 }
 
 /// A moment as its age at `now`: `<time datetime=… title=…>3 hours ago</time>`.
 #[askama::filter_fn]
-pub fn age(
+pub(crate) fn age(
     moment: &DateTime<Utc>,
     _: &dyn askama::Values,
     now: &DateTime<Utc>,
@@ -34,22 +34,16 @@ pub fn age(
     })
 }
 
-/// A moment as a date with its time: `<time datetime=…>20 Nov 2026, 22:34 UTC</time>`.
-#[askama::filter_fn]
-pub fn moment(moment: &DateTime<Utc>, _: &dyn askama::Values) -> askama::Result<Moment> {
-    Ok(Moment(*moment))
-}
-
 /// A day alone: `<time datetime=…>20 Nov 2026</time>`.
 #[askama::filter_fn]
-pub fn day(moment: &DateTime<Utc>, _: &dyn askama::Values) -> askama::Result<Day> {
+pub(crate) fn day(moment: &DateTime<Utc>, _: &dyn askama::Values) -> askama::Result<Day> {
     Ok(Day(*moment))
 }
 
 /// Percent-encodes a text as one path segment or query value (everything outside the unreserved
 /// set of RFC 3986, section 2.3).
 #[askama::filter_fn]
-pub fn component(text: &str, _: &dyn askama::Values) -> askama::Result<Component> {
+pub(crate) fn component(text: &str, _: &dyn askama::Values) -> askama::Result<Component> {
     Ok(Component(text.to_owned()))
 }
 
@@ -84,7 +78,7 @@ impl Display for Thousands {
         }
         let digits = self.0.unsigned_abs().to_string();
         for (place, digit) in digits.char_indices() {
-            if place > 0 && (digits.len() - place) % 3 == 0 {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
                 f.write_str(",")?;
             }
             write!(f, "{digit}")?;
@@ -129,19 +123,6 @@ impl Display for Age {
             Some((1, unit)) => write!(f, "1 {unit} ago")?,
             Some((amount, unit)) => write!(f, "{amount} {unit}s ago")?,
         }
-        f.write_str("</time>")
-    }
-}
-
-/// See [`moment`].
-pub struct Moment(pub DateTime<Utc>);
-
-impl Display for Moment {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("<time datetime=\"")?;
-        write_machine(f, &self.0)?;
-        f.write_str("\">")?;
-        write_moment(f, &self.0)?;
         f.write_str("</time>")
     }
 }
@@ -198,7 +179,7 @@ macro_rules! written_as_html {
     )+};
 }
 
-written_as_html!(Count, Thousands, Age, Moment, Day, Component);
+written_as_html!(Count, Thousands, Age, Day, Component);
 
 /// RFC 3339 in UTC, to the second, without chrono's slower general formatter: a list writes
 /// thirty of these, a thread hundreds.

@@ -13,6 +13,7 @@ pub mod format;
 pub mod markup;
 pub mod middleware;
 pub mod page;
+pub mod pages;
 pub mod paging;
 pub mod render;
 pub mod sanitise;

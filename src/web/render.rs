@@ -6,7 +6,7 @@ use actix_web::{
 };
 use askama::Template;
 
-use super::{error::Error, viewer::Caller};
+use super::{error::Error, flash, state::State, viewer::Caller};
 
 /// A page with status 200.
 ///
@@ -24,16 +24,21 @@ pub fn invalid(request: &HttpRequest, page: &impl Template) -> Result<HttpRespon
     page_with(request, StatusCode::UNPROCESSABLE_ENTITY, page)
 }
 
-/// A page with any status. What a signed-in person sees is stored nowhere; a guest's page may be kept and is asked for
-/// again each time.
+/// A page with any status. What a signed-in person sees is stored nowhere, nor is a page with a flash on it, which is
+/// said once; a guest's page may be kept and is asked for again each time.
 ///
 /// # Errors
 /// [`Error::Internal`] if the template fails.
 pub fn page_with(request: &HttpRequest, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Error> {
-    let personal = Caller::get(request).viewer.is_some() || !request.method().is_safe();
+    let said = flash::has(request);
+    let personal = said || Caller::get(request).viewer.is_some() || !request.method().is_safe();
     let mut body = String::with_capacity(32 * 1024);
     page.render_into(&mut body)?;
-    Ok(HttpResponse::build(status)
+    let mut answer = HttpResponse::build(status);
+    if said {
+        answer.cookie(flash::forget(request));
+    }
+    Ok(answer
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, if personal { "no-store" } else { "no-cache" }))
         .insert_header((header::VARY, "Cookie, Accept-Encoding"))
@@ -43,6 +48,15 @@ pub fn page_with(request: &HttpRequest, status: StatusCode, page: &impl Template
 /// A 303 to a path of this site.
 pub fn see_other(path: &str) -> HttpResponse {
     redirect(StatusCode::SEE_OTHER, path)
+}
+
+/// A 303 to a path of this site, where `sentence` is said once.
+pub fn see_other_saying(state: &State, path: &str, sentence: &str) -> HttpResponse {
+    let mut answer = see_other(path);
+    let cookie = flash::set(&state.keys, sentence, state.config.http.secure());
+    // The only failure is a value that no header takes; then the sentence stays unsaid.
+    let _ = answer.add_cookie(&cookie);
+    answer
 }
 
 /// A 301 to a path of this site: the address for good.

@@ -3,4 +3,10 @@
 
 mod support;
 
+mod comments;
+mod faults;
+mod lists;
 mod pipeline;
+mod posts;
+mod architecture;
+mod votes;

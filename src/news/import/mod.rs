@@ -5,6 +5,7 @@
 //! leaves nothing behind, one run twice changes nothing (`hn_id`). Memory does not grow with the files. Must not know
 //! the terminal: it reports [`Progress`] and a [`Summary`].
 
+pub mod handlers;
 mod hn;
 mod json;
 mod queries;

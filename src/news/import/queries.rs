@@ -2,7 +2,7 @@
 //! statements against the schema: `tests/site/import.rs` runs every one of them.
 
 use crate::web::markup::RENDERER;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -572,4 +572,31 @@ pub async fn analyze(conn: &mut PgConnection) -> Result<()> {
     )
     .await?;
     Ok(())
+}
+
+/// What an item of Hacker News has become here.
+pub enum Found {
+    /// A living post: its id and title.
+    Post(i64, String),
+    /// A comment: its id.
+    Comment(i64),
+}
+
+/// The post or comment that was imported from this item.
+pub async fn find_item(db: impl PgExecutor<'_>, hn_id: i64) -> Result<Option<Found>> {
+    let row = sqlx::query!(
+        r#"SELECT id AS "id!", title FROM (
+               SELECT id, CASE WHEN state = 'live' THEN title ELSE '' END AS title FROM posts WHERE hn_id = $1
+               UNION ALL
+               SELECT id, NULL FROM comments WHERE hn_id = $1
+           ) AS items
+           LIMIT 1"#,
+        hn_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| match row.title {
+        Some(title) => Found::Post(row.id, title),
+        None => Found::Comment(row.id),
+    }))
 }

@@ -6,6 +6,7 @@
 //! with an open transaction, never returns to the pool: it is closed.
 
 mod conn;
+pub mod copy;
 pub mod embedded;
 mod error;
 pub mod migrate;

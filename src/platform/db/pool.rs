@@ -29,8 +29,9 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const PING_PATIENCE: Duration = Duration::from_millis(300);
 /// Older connections are replaced, so that server-side caches and moved addresses do not stay for ever.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-/// While the database is known to be away, a request waits this long for it to come back.
-const GRACE_WHILE_DOWN: Duration = Duration::from_millis(200);
+/// While the database is known not to take new connections, a request waits this long: for that to change, or for a
+/// connection that still answers.
+const GRACE_WHILE_DOWN: Duration = Duration::from_millis(400);
 /// Between attempts to connect to a server that does not accept yet.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -96,6 +97,7 @@ pub struct Db {
     probe: Probe,
     deadline: Duration,
     acquire_timeout: Duration,
+    connect_timeout: Duration,
 }
 
 impl Db {
@@ -107,20 +109,22 @@ impl Db {
     pub async fn connect(options: &Options) -> Result<Self, Error> {
         let db = Self::lazy(options);
         let deadline = Instant::now() + options.connect_timeout;
-        let first = loop {
-            match db.pool.manager().connect().await {
-                Ok(connection) => break connection,
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match within(left, db.pool.manager().connect()).await {
+                Ok(_) => break,
                 Err(error) if is_not_yet(&error) && Instant::now() < deadline => {
                     tokio::time::sleep(CONNECT_PAUSE).await;
                 }
                 Err(error) => return Err(error),
             }
-        };
-        drop(first);
+        }
         let pool = db.pool.clone();
+        let patience = options.connect_timeout;
         tokio::spawn(async move {
             let wanted = pool.status().max_size;
-            join_all((0..wanted).map(|_| pool.get())).await;
+            // All at once, so that each opens one; dropped together into the pool.
+            timeout(patience, join_all((0..wanted).map(|_| pool.get()))).await
         });
         Ok(db)
     }
@@ -164,6 +168,7 @@ impl Db {
             probe,
             deadline: options.deadline,
             acquire_timeout: options.acquire_timeout,
+            connect_timeout: options.connect_timeout,
         }
     }
 
@@ -184,10 +189,14 @@ impl Db {
     /// As [`conn`](Self::conn).
     pub async fn conn_with_deadline(&self, limit: Duration) -> Result<Conn, Error> {
         let deadline = Instant::now() + limit;
-        if !self.probe.is_up() && !self.probe.wait_up(GRACE_WHILE_DOWN.min(limit)).await {
-            return Err(Error::PoolTimedOut);
+        let mut patience = self.acquire_timeout.min(limit);
+        if !self.probe.is_up() {
+            patience = GRACE_WHILE_DOWN.min(patience);
+            if self.pool.status().available == 0 && !self.probe.wait_up(patience).await {
+                return Err(Error::PoolTimedOut);
+            }
         }
-        let acquired = timeout(self.acquire_timeout.min(limit), async {
+        let acquired = within(patience, async {
             let mut pooled = self.pool.get().await.map_err(from_pool)?;
             let allowed = limit.max(self.pool.manager().statement_timeout);
             if pooled.statement_timeout != allowed {
@@ -195,8 +204,7 @@ impl Db {
             }
             Ok(pooled)
         })
-        .await
-        .unwrap_or(Err(Error::PoolTimedOut));
+        .await;
         match acquired {
             Ok(pooled) => Ok(Conn::new(self.clone(), pooled, deadline)),
             Err(error) => {
@@ -214,7 +222,7 @@ impl Db {
     /// # Errors
     /// What the server or the network said.
     pub async fn dedicated(&self) -> Result<PgConnection, Error> {
-        self.pool.manager().open().await
+        within(self.connect_timeout, self.pool.manager().open()).await
     }
 
     /// How the database is reached, for libraries that bring a pool of their own.
@@ -254,6 +262,16 @@ impl Db {
         self.pool.manager().suspect();
         self.probe.suspect();
     }
+}
+
+/// Bounds an attempt to connect.
+async fn within<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(limit, attempt)
+        .await
+        .unwrap_or(Err(Error::PoolTimedOut))
 }
 
 fn from_pool(error: PoolError<Error>) -> Error {

@@ -1,9 +1,9 @@
 //! Where child processes keep their files: the data folder, and a short private folder for sockets. Must not know
 //! what is kept there.
 
-use std::fs::{DirBuilder, Metadata};
+use std::fs::{DirBuilder, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -78,7 +78,8 @@ impl Home {
         let (data, moved_from) = if user::can_enter(&account, &wanted) {
             (wanted, None)
         } else {
-            let data = make_folder(&Path::new(OPEN_PLACE).join(folder_name(&wanted)))?;
+            let data =
+                make_folder(&make_folder(Path::new(OPEN_PLACE))?.join(folder_name(&wanted)))?;
             tracing::warn!(
                 data.path = %data.display(),
                 "the databases' user may not enter {}: their data lie in {}",
@@ -131,9 +132,20 @@ impl Home {
     }
 }
 
-/// Makes the folder and gives its one true path.
+/// Makes the folder and gives its one true path. As root it can be entered by all, whatever the umask: what it holds
+/// protects itself.
 fn make_folder(path: &Path) -> Result<PathBuf, Error> {
-    std::fs::create_dir_all(path)
+    let make = || {
+        if path.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(path)?;
+        if user::is_root() {
+            std::fs::set_permissions(path, Permissions::from_mode(0o711))?;
+        }
+        Ok(())
+    };
+    make()
         .and_then(|()| path.canonicalize())
         .map_err(|source| Error::Data {
             path: path.to_owned(),

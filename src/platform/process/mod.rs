@@ -87,7 +87,7 @@ impl Spec {
         if let Some(prepare) = &self.prepare {
             prepare()?;
         }
-        let log = log::open(&self.log)?;
+        let log = log::open(&self.log, self.account.as_ref())?;
         let mut command = command_as(&self.program, self.account.as_ref());
         command
             .args(&self.args)

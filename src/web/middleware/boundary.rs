@@ -93,7 +93,7 @@ fn page(request: &actix_web::HttpRequest, status: StatusCode, error: Option<&Err
 fn to_login(request: &actix_web::HttpRequest) -> HttpResponse {
     let own = match *request.method() {
         Method::GET | Method::HEAD => request.uri().path_and_query().map(|p| p.as_str().to_owned()),
-        _ => referring_path(request),
+        _ => form::referring_path(request),
     };
     let next = own.unwrap_or_else(|| "/".to_owned());
     let next: String = url::form_urlencoded::byte_serialize(form::local_path(&next).as_bytes()).collect();
@@ -106,12 +106,4 @@ fn to_login(request: &actix_web::HttpRequest) -> HttpResponse {
         .insert_header((header::LOCATION, location))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish()
-}
-
-fn referring_path(request: &actix_web::HttpRequest) -> Option<String> {
-    let referer = request.headers().get(header::REFERER)?.to_str().ok()?;
-    let url = url::Url::parse(referer).ok()?;
-    let host = request.headers().get(header::HOST)?.to_str().ok()?;
-    let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
-    (authority == host).then(|| url[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
 }
