@@ -5,16 +5,19 @@
 //! not grow with posts and comments. All within one transaction. Must not know the terminal.
 
 mod bank;
+mod chunk;
 mod grammar;
 mod plan;
 mod queries;
 mod rng;
 mod rows;
 mod thread;
+mod topics;
 mod words;
 
 use chrono::{DateTime, Utc};
-use rows::{Batch, Ground, Maker, Tally};
+use chunk::Batch;
+use rows::{Ground, Maker, Tally};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
 use std::sync::Arc;

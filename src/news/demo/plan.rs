@@ -38,7 +38,7 @@ pub mod stream {
 pub struct Post {
     /// What it is.
     pub kind: Kind,
-    /// Index into `words::TOPICS`.
+    /// Index into `topics::TOPICS`.
     pub topic: usize,
     /// Index of its author.
     pub author: usize,
@@ -261,7 +261,7 @@ impl Iterator for Plan {
         let votes = gained.min(MAX_VOTES).min(members - 1);
         Some(Post {
             kind,
-            topic: rng.below(super::words::TOPICS.len()),
+            topic: rng.below(super::topics::TOPICS.len()),
             author: Self::someone(members, &mut rng),
             deleted: great.is_none() && rng.chance(0.005),
             base_points: 1 + i32::try_from(gained - votes).unwrap_or(i32::MAX),
