@@ -9,6 +9,7 @@ mod events;
 mod healthcheck;
 mod import;
 mod migrate;
+mod seed;
 mod serve;
 mod verify;
 
@@ -48,6 +49,9 @@ enum Command {
     /// About the events.
     #[command(subcommand)]
     Events(events::Command),
+    /// Fill the site with invented content.
+    #[command(subcommand)]
+    Seed(seed::Command),
     /// Compare every stored counter with the rows it counts.
     Verify,
     /// About the database.
@@ -98,6 +102,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             }
             Command::Events(command) => {
                 with_schema(config, async |databases| events::run(&command, &databases.db).await).await
+            }
+            Command::Seed(command) => {
+                with_schema(config, async |databases| seed::run(&command, &databases.db).await).await
             }
             Command::Verify => with_schema(config, async |databases| verify::run(&databases.db).await).await,
             Command::Config(_) | Command::Db(_) | Command::Healthcheck => Ok(ExitCode::SUCCESS),

@@ -3,4 +3,13 @@
 
 mod support;
 
+mod architecture;
+mod comments;
+mod demo;
+mod faults;
+mod import;
+mod lists;
 mod pipeline;
+mod posts;
+mod rank;
+mod votes;

@@ -115,6 +115,7 @@ pub async fn hn(
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Summary, ImportError> {
     let mut summary = Summary::default();
+    queries::widen(conn).await?;
     let mut tx = conn.begin().await?;
     queries::create_stage(&mut tx).await?;
     reader::stage(&mut tx, files, &mut summary, &mut progress).await?;

@@ -17,6 +17,17 @@ fn count(rows: i64) -> u64 {
     rows.try_into().unwrap_or(0)
 }
 
+/// Gives the session room for its temporary tables. Too late for one that has used some before, which goes on with less.
+pub async fn widen(conn: &mut PgConnection) -> Result<()> {
+    run(
+        conn,
+        "SELECT CASE WHEN pg_my_temp_schema() = 0 THEN set_config('temp_buffers', '128MB', false) END,
+                set_config('work_mem', '64MB', false)",
+    )
+    .await?;
+    Ok(())
+}
+
 /// Makes the table that items are staged in, as `hn::Item::stage` fills it.
 pub async fn create_stage(conn: &mut PgConnection) -> Result<()> {
     run(

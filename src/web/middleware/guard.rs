@@ -98,6 +98,11 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
+    // Nothing here is named with control characters, and the database takes no NUL.
+    let path = percent_encoding::percent_decode_str(request.path()).decode_utf8();
+    if path.map_or(true, |path| path.chars().any(char::is_control)) {
+        return Err(Error::NotFound);
+    }
     let caller = Caller::get(request.request());
     let changes = !request.method().is_safe();
     match access {

@@ -1,5 +1,6 @@
 //! A site under test and its visitors: helpers are what people do. Must not assert anything about the product.
 
+mod proxy;
 mod visitor;
 
 use std::{sync::OnceLock, time::Duration};
@@ -17,6 +18,7 @@ use betternews::{
 };
 use sqlx::PgPool;
 
+pub use proxy::{Mode, Proxy, Upstream};
 pub use visitor::{Answer, Visitor};
 
 /// The password of everyone in the tests.
@@ -143,7 +145,7 @@ impl Drop for TestSite {
 fn config(options: &Options) -> Config {
     let mut environment = vec![
         ("BIND", "127.0.0.1:0".to_owned()),
-        ("SECRET_KEY", "a secret for the tests, long enough".to_owned()),
+        ("SECRET_KEY", "a secret for the tests that is long enough".to_owned()),
         ("RATE_LIMIT_MAX", "100000".to_owned()),
         ("HTTP_WORKERS", "1".to_owned()),
     ];

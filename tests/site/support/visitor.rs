@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use reqwest::{
     Client, StatusCode,
-    header::{HeaderMap, LOCATION},
+    header::{HeaderMap, LOCATION, SET_COOKIE},
     redirect::Policy,
 };
 use scraper::{Html, Selector};
@@ -96,6 +96,11 @@ impl Visitor {
             headers: response.headers().clone(),
             body: response.text().await.expect("the answer is text"),
         };
+        let cookies = answer.headers.get_all(SET_COOKIE);
+        if cookies.iter().any(|c| c.as_bytes().starts_with(b"session=")) {
+            // The old token was for the session before; the next form brings a new one.
+            self.token.lock().expect("no panic before").clear();
+        }
         if let Some(token) = answer.attribute("input[name=csrf_token]", "value") {
             *self.token.lock().expect("no panic before") = token;
         }
