@@ -51,15 +51,11 @@ const DRAIN_MAX: usize = 16 * BODY_MAX;
 /// Time that a handler has, and time that a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// What [`guard`] answers with.
+type Guarded = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, ActixError>>>>;
+
 /// What a route is wrapped with; `access` says who may call it.
-pub fn guard<B>(
-    access: Access,
-) -> impl Fn(
-    ServiceRequest,
-    Next<B>,
-) -> Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, ActixError>>>>
-+ Clone
-+ 'static
+pub fn guard<B>(access: Access) -> impl Fn(ServiceRequest, Next<B>) -> Guarded + Clone + 'static
 where
     B: MessageBody + 'static,
 {

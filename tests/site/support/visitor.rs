@@ -124,6 +124,22 @@ impl Visitor {
         self.token.lock().expect("no panic before").clone()
     }
 
+    /// Opens the login page and sends its form.
+    pub async fn log_in(&self, name: &str, password: &str) -> Answer {
+        self.get("/login").await;
+        self.post("/login", &[("username", name), ("password", password)])
+            .await
+    }
+
+    /// The value of a cookie that the site has set in `answer`.
+    pub fn cookie(answer: &Answer, name: &str) -> Option<String> {
+        answer.headers.get_all(SET_COOKIE).iter().find_map(|value| {
+            let (pair, _) = value.to_str().ok()?.split_once(';')?;
+            let (found, value) = pair.split_once('=')?;
+            (found == name).then(|| value.to_owned())
+        })
+    }
+
     /// Submits a post and gives its id.
     pub async fn submit_post(&self, title: &str, url: &str, text: &str, tags: &str) -> i64 {
         let fields = [
