@@ -6,6 +6,7 @@
 //! | `lists` | every list of posts, the list of tags |
 //! | `list:{name}`, `tag:{name}`, `domain:{name}` | that list (also under `lists`) |
 //! | `comments` | every list of comments |
+//! | `moderation` | the moderation log |
 //! | `user:{id}` | the pages of that person |
 
 use crate::web::cache::Pages;
@@ -57,4 +58,12 @@ pub fn post_vote(pages: &Pages, id: i64, author: Option<i64>) {
 /// Somebody voted on a comment.
 pub fn comment_vote(pages: &Pages, post: i64, author: Option<i64>) {
     pages.invalidate(&[format!("post:{post}"), "comments".into(), user(author)]);
+}
+
+/// A moderator or an administrator has acted; `user` is whose standing has changed, if it was somebody's.
+pub fn moderation(pages: &Pages, user_id: Option<i64>) {
+    match user_id {
+        Some(id) => pages.invalidate(&["moderation".into(), user(Some(id))]),
+        None => pages.invalidate(&["moderation"]),
+    }
 }

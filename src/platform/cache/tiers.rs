@@ -76,7 +76,7 @@ impl Memory {
             .0
             .iter()
             .filter(|(k, s)| wanted(k, s))
-            .map(|(k, _)| Arc::clone(&k))
+            .map(|(k, _)| (*k).clone())
             .collect();
         keys.into_iter()
             .filter(|key| self.remove(key))

@@ -349,7 +349,7 @@ impl Pages {
             .entries
             .iter()
             .filter(|(key, _)| glob::matches(pattern, key))
-            .map(|(key, _)| Arc::clone(&key))
+            .map(|(key, _)| (*key).clone())
             .collect();
         for key in &keys {
             self.0.entries.remove(key);
@@ -378,10 +378,10 @@ impl Pages {
     pub fn hear(&self, message: &Message) {
         match message {
             Message::Outdated(tags) => {
-                drop(self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), false))
+                self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), false);
             }
             Message::Gone(tags) => {
-                drop(self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), true))
+                self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), true);
             }
             Message::Pattern(pattern) => {
                 self.0.strikes.strike_everything();
@@ -389,7 +389,7 @@ impl Pages {
                     .0
                     .entries
                     .iter()
-                    .map(|(key, _)| Arc::clone(&key))
+                    .map(|(key, _)| (*key).clone())
                     .collect();
                 keys.iter()
                     .filter(|key| glob::matches(pattern, key))

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use actix_http::Request;
 use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::{
-    Error,
+    Error, HttpMessage,
     body::MessageBody,
     dev::{AppConfig, ServiceResponse},
     http::{Method, Uri, header},
