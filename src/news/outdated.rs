@@ -9,7 +9,17 @@
 //! | `moderation` | the moderation log |
 //! | `user:{id}` | the pages of that person |
 
-use crate::web::cache::Pages;
+use crate::{platform::cache::Cache, web::cache::Pages};
+
+/// The event upon which what is known of the tags is dropped.
+pub const TAGS_CHANGED: &str = "tags.changed";
+
+/// A post was given these tags: some may be new.
+pub async fn tags(cache: &Cache, names: &[String]) {
+    if !names.is_empty() {
+        cache.happened(TAGS_CHANGED).await;
+    }
+}
 
 fn user(id: Option<i64>) -> String {
     format!("user:{}", id.unwrap_or_default())

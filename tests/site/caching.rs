@@ -514,10 +514,9 @@ async fn s17_an_old_value_is_served_while_a_new_one_is_made_and_an_overtaken_one
         .get_or("overtaken", &Kept::default().tag("written"), async move {
             // Between reading and keeping, somebody writes.
             overtaken.invalidate_tag("written").await;
-            Ok::<_, String>("old")
+            Ok::<_, String>("old".to_owned())
         })
-        .await
-        .map(str::to_owned);
+        .await;
     assert_eq!(value.as_deref(), Ok("old"));
     assert_eq!(cache.get::<String>("overtaken").await, None);
     assert_eq!(cache.stats().await.provider.name, "memory");

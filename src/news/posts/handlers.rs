@@ -18,7 +18,7 @@ use crate::{
         comments::{self, tree::Sort, views::Discussion},
         outdated,
     },
-    platform::db::Conn,
+    platform::{cache::Options, db::Conn},
     web::{
         activity, cache, chrome,
         context::Context,
@@ -45,7 +45,7 @@ pub async fn new_form(
     state: Data<State>,
     Query(form): Query<Submitted>,
 ) -> Result<HttpResponse, Error> {
-    let tags = queries::list_tag_names(&mut state.db.conn().await?).await?;
+    let tags = known_tags(&state, &mut state.db.conn().await?).await?;
     let form = Submitted {
         nonce: random_token(12),
         ..form
@@ -82,7 +82,7 @@ pub async fn preview(
     state: Data<State>,
     Form(form): Form<Submitted>,
 ) -> Result<HttpResponse, Error> {
-    let tags = queries::list_tag_names(&mut state.db.conn().await?).await?;
+    let tags = known_tags(&state, &mut state.db.conn().await?).await?;
     match form.validate() {
         Ok(valid) => {
             let preview = PostPreview {
@@ -118,7 +118,7 @@ pub async fn create(
     let valid = match form.validate() {
         Ok(valid) => valid,
         Err(errors) => {
-            let tags = queries::list_tag_names(&mut conn).await?;
+            let tags = known_tags(&state, &mut conn).await?;
             return render::invalid(&request, &new_page(&request, &form, errors, None, tags));
         }
     };
@@ -140,9 +140,19 @@ pub async fn create(
     }
     conn.commit().await?;
     outdated::post(&state.pages, id, Some(viewer.id));
+    outdated::tags(&state.cache, &valid.tags).await;
     activity::did(&request, "post.create", "post", id);
     tracing::info!(post.id = id, user.id = viewer.id, "submitted");
     Ok(render::see_other(&path))
+}
+
+/// Names of tags for completing while typing. They change rarely, and every form needs them.
+async fn known_tags(state: &State, conn: &mut Conn) -> Result<Vec<String>, Error> {
+    let options = Options::default().invalidate_on(outdated::TAGS_CHANGED);
+    let names = state
+        .cache
+        .get_or("tags:names", &options, queries::list_tag_names(conn));
+    Ok(names.await?)
 }
 
 /// Markdown as safe HTML; a long text is rendered off the worker.
@@ -466,7 +476,7 @@ pub async fn edit_form(
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
     let post = editable(&mut conn, &request, caller.viewer()?, *id).await?;
-    let tags = queries::list_tag_names(&mut conn).await?;
+    let tags = known_tags(&state, &mut conn).await?;
     let form = Submitted {
         title: post.card.title.clone(),
         url: post.card.url.clone().unwrap_or_default(),
@@ -514,7 +524,7 @@ pub async fn update(
     let valid = match form.validate() {
         Ok(valid) => valid,
         Err(errors) => {
-            let tags = queries::list_tag_names(&mut conn).await?;
+            let tags = known_tags(&state, &mut conn).await?;
             return render::invalid(&request, &edit_page(&request, &post, &form, errors, tags));
         }
     };
@@ -532,6 +542,7 @@ pub async fn update(
     queries::set_tags(&mut conn, *id, &valid.tags).await?;
     conn.commit().await?;
     outdated::post(&state.pages, *id, post.card.author_id);
+    outdated::tags(&state.cache, &valid.tags).await;
     activity::did(&request, "post.edit", "post", *id);
     Ok(render::see_other(&model::path(*id, valid.title.as_str())))
 }

@@ -181,6 +181,7 @@ impl TestSite {
             .expect("the statement runs");
         // What is done behind the application's back, it cannot know.
         self.state.pages.clear();
+        self.state.cache.clear().await;
     }
 }
 
