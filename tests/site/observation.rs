@@ -60,7 +60,7 @@ async fn s15_every_request_is_logged_with_who_and_what_and_no_secret(pool: PgPoo
         .flush(site.state.db.clone())
         .await
         .expect("the log is written");
-    logged(&site, 6).await;
+    logged(&site, 7).await;
     let (route, query, status, user): (String, String, i16, Option<i64>) = sqlx::query_as(
         "SELECT route, query, status, user_id FROM activity WHERE path = '/top' ORDER BY at LIMIT 1",
     )
@@ -88,7 +88,7 @@ async fn s15_every_request_is_logged_with_who_and_what_and_no_secret(pool: PgPoo
     let whole: i64 = site
         .value("SELECT count(*) FROM activity WHERE address = '127.0.0.1' AND length(request_id) > 8 AND duration_us > 0")
         .await;
-    assert_eq!(whole, 6);
+    assert_eq!(whole, 7);
     assert_eq!(
         site.value::<i64>(
             "SELECT count(*) FROM activity WHERE route = '(unknown)' AND status = 404"

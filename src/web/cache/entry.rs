@@ -5,7 +5,7 @@ use std::{
     io::Write,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -134,6 +134,20 @@ impl Variant {
     }
 }
 
+/// How outdated a page is. The order is from good to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Struck {
+    /// Nothing that it is made of has changed.
+    Not,
+    /// It changes all the time, and may be served while a new one is made.
+    Often,
+    /// It is served only where no new one can be made.
+    Outdated,
+    /// It must not be seen again.
+    Gone,
+}
+
 /// One page.
 pub struct Entry {
     key: Arc<str>,
@@ -144,10 +158,8 @@ pub struct Entry {
     hash: String,
     tags: Vec<String>,
     made: Instant,
-    /// Something it is made of has changed.
-    struck: AtomicBool,
-    /// And it must not be served but as the last resort.
-    outdated: AtomicBool,
+    /// A [`Struck`] as a number.
+    struck: AtomicU8,
     /// Not before then, in milliseconds since the start, is it made anew in the background.
     refresh_at: AtomicU64,
     variants: [OnceCell<Arc<Variant>>; 4],
@@ -181,8 +193,7 @@ impl Entry {
             hash,
             tags,
             made,
-            struck: AtomicBool::new(false),
-            outdated: AtomicBool::new(false),
+            struck: AtomicU8::new(Struck::Not as u8),
             refresh_at: AtomicU64::new(0),
             variants: Default::default(),
         }
@@ -218,19 +229,14 @@ impl Entry {
         2_048 + self.plain.len() * 2
     }
 
-    pub(super) fn is_struck(&self) -> bool {
-        self.struck.load(Relaxed)
+    /// Whether it is at least so outdated.
+    pub fn is(&self, struck: Struck) -> bool {
+        self.struck.load(Relaxed) >= struck as u8
     }
 
-    pub(super) fn is_outdated(&self) -> bool {
-        self.outdated.load(Relaxed)
-    }
-
-    pub(super) fn strike(&self, outdated: bool) {
-        self.struck.store(true, Relaxed);
-        if outdated {
-            self.outdated.store(true, Relaxed);
-        }
+    /// Something that it is made of has changed; it never gets better.
+    pub(super) fn strike(&self, struck: Struck) {
+        self.struck.fetch_max(struck as u8, Relaxed);
     }
 
     /// Whether the caller is the one who has it made anew.

@@ -81,6 +81,16 @@ impl Index {
         found
     }
 
+    /// Whether one of these things changes too often.
+    pub(super) fn is_busy(&self, tags: &[String]) -> bool {
+        let known = self.tags();
+        tags.iter().any(|tag| {
+            known
+                .get(tag.as_str())
+                .is_some_and(|t| t.strikes > STRIKES_MAX && t.window_began.elapsed() <= WINDOW)
+        })
+    }
+
     pub(super) fn sweep(&self) {
         self.tags().retain(|_, tagged| {
             tagged.pages.retain(|page| page.strong_count() > 0);

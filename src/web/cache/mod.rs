@@ -27,17 +27,19 @@ use moka::sync::Cache as Moka;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use entry::{Encoding, Entry, Variant, X_CACHE};
+pub use entry::{Encoding, Entry, Struck, Variant, X_CACHE};
 pub use key::{Wanted, guests_key, wanted};
 pub use renderer::{Job, Made, renderer};
 
-use crate::platform::cache::{
-    bus::{Bus, Message},
-    flight::{Flights, Turn},
-    glob,
-    strikes::{Mark, Strikes},
+use crate::{
+    platform::cache::{
+        bus::{Bus, Message},
+        flight::{Flights, Turn},
+        glob,
+        strikes::{Mark, Strikes},
+    },
+    web::page::Theme,
 };
-use crate::web::page::Theme;
 use index::Index;
 
 /// Younger than this, a page is served as it is.
@@ -112,6 +114,8 @@ struct Inner {
     passing: Moka<Arc<str>, ()>,
     index: Index,
     strikes: Strikes,
+    /// Those of [`Pages::remove`] alone.
+    removals: Strikes,
     flights: Flights<Landed>,
     bus: Bus,
     /// The way to the renderer, while it runs.
@@ -178,6 +182,7 @@ impl Pages {
                 .build(),
             index: Index::default(),
             strikes: Strikes::default(),
+            removals: Strikes::default(),
             flights: Flights::default(),
             bus,
             jobs: Mutex::default(),
@@ -242,14 +247,15 @@ impl Pages {
             return Found::Missing(None);
         };
         let age = entry.age();
-        if age < FRESH && !entry.is_struck() {
+        if age < FRESH && !entry.is(Struck::Often) {
             self.0.counts.hits.fetch_add(1, Relaxed);
             return Found::Fresh(entry);
         }
-        if age > LAST_RESORT {
+        if age > LAST_RESORT || entry.is(Struck::Gone) {
+            self.0.counts.misses.fetch_add(1, Relaxed);
             return Found::Missing(None);
         }
-        let servable = age < STALE && !entry.is_outdated();
+        let servable = age < STALE && !entry.is(Struck::Outdated);
         if servable || !database_up {
             self.0.counts.stale.fetch_add(1, Relaxed);
             return Found::Stale(entry);
@@ -286,21 +292,28 @@ impl Pages {
     }
 
     /// This moment; taken before a page is computed.
-    pub fn mark(&self) -> Mark {
-        self.0.strikes.mark()
+    pub fn mark(&self) -> (Mark, Mark) {
+        (self.0.strikes.mark(), self.0.removals.mark())
     }
 
     /// Keeps a page that was computed since `mark`, unless one of its tags was struck meanwhile.
-    pub fn keep(&self, key: &str, entry: &Arc<Entry>, mark: Mark) {
+    pub fn keep(&self, key: &str, entry: &Arc<Entry>, mark: (Mark, Mark)) {
         self.0.counts.made.fetch_add(1, Relaxed);
         if !self.is_on() {
             return;
         }
         // First to the index, where a strike finds it, then the look back: between the two nothing slips through.
         self.0.index.add(entry);
-        if self.0.strikes.since(mark, entry.tags()) {
-            entry.strike(true);
+        if self.0.removals.since(mark.1, entry.tags()) {
+            entry.strike(Struck::Gone);
             return;
+        }
+        if self.0.strikes.since(mark.0, entry.tags()) {
+            if !self.0.index.is_busy(entry.tags()) {
+                entry.strike(Struck::Outdated);
+                return;
+            }
+            entry.strike(Struck::Often);
         }
         self.0.entries.insert(key.into(), Arc::clone(entry));
     }
@@ -326,12 +339,19 @@ impl Pages {
     }
 
     fn strike(&self, tags: &[&str], gone: bool) -> usize {
+        if gone {
+            self.0.removals.strike(tags);
+        }
         self.0.strikes.strike(tags);
         let struck = self.0.index.take(tags);
         for (entry, often) in &struck {
-            entry.strike(gone || !often);
-            if gone {
-                self.0.entries.remove(entry.key());
+            match (gone, often) {
+                (true, _) => {
+                    entry.strike(Struck::Gone);
+                    self.0.entries.remove(entry.key());
+                }
+                (false, true) => entry.strike(Struck::Often),
+                (false, false) => entry.strike(Struck::Outdated),
             }
         }
         self.0
@@ -343,7 +363,7 @@ impl Pages {
 
     /// Drops pages whose keys (path, query and theme) fit a pattern, here and on other instances; gives their number here.
     pub fn remove_matching(&self, pattern: &str) -> usize {
-        self.0.strikes.strike_everything();
+        self.strike_everything();
         let keys: Vec<Arc<str>> = self
             .0
             .entries
@@ -368,8 +388,13 @@ impl Pages {
         self.0.bus.tell(Message::Everything);
     }
 
-    fn drop_all(&self) {
+    fn strike_everything(&self) {
+        self.0.removals.strike_everything();
         self.0.strikes.strike_everything();
+    }
+
+    fn drop_all(&self) {
+        self.strike_everything();
         self.0.entries.invalidate_all();
         self.0.index.clear();
     }
@@ -384,7 +409,7 @@ impl Pages {
                 self.strike(&tags.iter().map(String::as_str).collect::<Vec<_>>(), true);
             }
             Message::Pattern(pattern) => {
-                self.0.strikes.strike_everything();
+                self.strike_everything();
                 let keys: Vec<Arc<str>> = self
                     .0
                     .entries
@@ -397,9 +422,9 @@ impl Pages {
             }
             // The page itself may still be served while the database is away: what it shows was public.
             Message::Everything => {
-                self.0.strikes.strike_everything();
+                self.strike_everything();
                 for (_, entry) in &self.0.entries {
-                    entry.strike(true);
+                    entry.strike(Struck::Outdated);
                 }
             }
             Message::Tag(_) | Message::Key(_) | Message::Beat => {}

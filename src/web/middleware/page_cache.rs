@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     platform::cache::flight::{Lead, Turn},
     web::{
-        cache::{self, Encoding, Entry, Found, Job, Landed, Made, Variant, X_CACHE},
+        cache::{self, Encoding, Entry, Found, Job, Landed, Made, Struck, Variant, X_CACHE},
         context::Context,
         page::Theme,
         state::State,
@@ -26,6 +26,9 @@ use actix_web::{
     middleware::Next,
     web::{Bytes, Data},
 };
+
+/// So often at most does somebody wait for another's page that turns out to be overtaken.
+const TURNS_MAX: usize = 3;
 
 static X_CACHE_KEY: HeaderName = HeaderName::from_static("x-cache-key");
 
@@ -174,22 +177,31 @@ impl Miss {
         request: ServiceRequest,
         next: Next<impl MessageBody + 'static>,
     ) -> Result<ServiceResponse<BoxBody>, Error> {
-        loop {
+        for turn in 1.. {
             match self.state.pages.join(&self.key) {
                 Turn::Lead(lead) => return self.make(lead, request, next).await,
-                Turn::Follow(follow) => match (follow.landed().await, &self.old) {
-                    (Some(Landed::Kept(entry)), _) => {
+                Turn::Follow(follow) => match follow.landed().await {
+                    // What was overtaken by a change is not for those who may have come after it; but nobody waits for ever.
+                    Some(Landed::Kept(entry))
+                        if !entry.is(Struck::Outdated) || turn > TURNS_MAX =>
+                    {
                         return serve_soon(request, entry, self.encoding, None).await;
                     }
-                    (Some(Landed::Failed), Some(old)) => {
-                        return serve_soon(request, Arc::clone(old), self.encoding, Some("STALE"))
-                            .await;
-                    }
-                    (Some(_), _) => return Ok(next.call(request).await?.map_into_boxed_body()),
-                    (None, _) => {}
+                    Some(Landed::Kept(_)) | None => {}
+                    Some(Landed::Failed) if self.old().is_some() => break,
+                    Some(_) => return Ok(next.call(request).await?.map_into_boxed_body()),
                 },
             }
         }
+        match self.old() {
+            Some(old) => serve_soon(request, old, self.encoding, Some("STALE")).await,
+            None => Ok(next.call(request).await?.map_into_boxed_body()),
+        }
+    }
+
+    /// The old page, unless it has been taken away meanwhile.
+    fn old(&self) -> Option<Arc<Entry>> {
+        self.old.clone().filter(|old| !old.is(Struck::Gone))
     }
 
     async fn make(
@@ -206,10 +218,10 @@ impl Miss {
         let response = next.call(request).await?.map_into_boxed_body();
         if response.status().is_server_error() {
             lead.land(Landed::Failed);
-            return match &self.old {
+            return match self.old() {
                 Some(old) => {
                     let variant = old.variant(self.encoding).await;
-                    let answer = answer(response.request(), old, &variant, Some("STALE"));
+                    let answer = answer(response.request(), &old, &variant, Some("STALE"));
                     Ok(ServiceResponse::new(response.into_parts().0, answer))
                 }
                 None => Ok(response),
