@@ -42,7 +42,10 @@ on_both_stores!(
 /// Someone who brings this session cookie and nothing else.
 async fn with_cookie(site: &TestSite, token: &str) -> crate::support::Answer {
     let visitor = site.visitor();
-    let request = visitor.client().get(visitor.url("/about")).header(COOKIE, format!("session={token}"));
+    let request = visitor
+        .client()
+        .get(visitor.url("/about"))
+        .header(COOKIE, format!("session={token}"));
     visitor.send(request).await.expect_status(200)
 }
 
@@ -74,8 +77,15 @@ async fn a_login_brings_a_token_of_its_own(site: TestSite) {
     assert!(is_signed_in(&with_cookie(&site, &token).await));
     let fixed = with_cookie(&site, "a-token-that-an-attacker-has-made-up-himself").await;
     assert!(!is_signed_in(&fixed));
-    assert!(fixed.header("set-cookie").contains("Max-Age=0"), "a dead cookie is taken away");
-    assert_ne!(token_at_login(&site.visitor(), "alice").await, token, "each login has its own");
+    assert!(
+        fixed.header("set-cookie").contains("Max-Age=0"),
+        "a dead cookie is taken away"
+    );
+    assert_ne!(
+        token_at_login(&site.visitor(), "alice").await,
+        token,
+        "each login has its own"
+    );
     assert_eq!(mallory.get("/about").await.text(".menu summary"), "mallory");
 }
 
@@ -85,7 +95,11 @@ async fn a_session_that_has_ended_is_dead_whoever_holds_its_cookie(site: TestSit
     let token = token_at_login(&visitor, "alice").await;
     assert!(is_signed_in(&with_cookie(&site, &token).await));
     let answer = visitor.post("/logout", &[]).await.expect_status(303);
-    assert_eq!(Visitor::cookie(&answer, "session").as_deref(), Some(""), "the cookie is taken away");
+    assert_eq!(
+        Visitor::cookie(&answer, "session").as_deref(),
+        Some(""),
+        "the cookie is taken away"
+    );
     assert!(!is_signed_in(&with_cookie(&site, &token).await));
 }
 
@@ -100,7 +114,9 @@ async fn sessions_are_listed_and_ended_one_by_one_or_all(site: TestSite) {
     let page = here.get("/settings/sessions").await.expect_status(200);
     assert_eq!(page.texts(".sessions li").len(), 4);
     assert!(page.texts(".sessions li")[0].contains("this one"));
-    let path = page.attribute(".sessions form", "action").expect("others can be ended");
+    let path = page
+        .attribute(".sessions form", "action")
+        .expect("others can be ended");
     let alive = async || {
         let mut alive = 0;
         for token in &tokens {
@@ -113,8 +129,12 @@ async fn sessions_are_listed_and_ended_one_by_one_or_all(site: TestSite) {
     here.post(&path, &[]).await.expect_status(303);
     assert_eq!(alive().await, 2);
     here.post(&path, &[]).await.expect_status(404);
-    here.post("/settings/sessions/nonsense/end", &[]).await.expect_status(404);
-    here.post("/settings/sessions/end-others", &[]).await.expect_status(303);
+    here.post("/settings/sessions/nonsense/end", &[])
+        .await
+        .expect_status(404);
+    here.post("/settings/sessions/end-others", &[])
+        .await
+        .expect_status(303);
     assert_eq!(alive().await, 0);
     assert!(is_signed_in(&here.get("/about").await));
     assert!(is_signed_in(&bob.get("/about").await));
@@ -128,16 +148,28 @@ async fn a_new_password_ends_every_other_session(site: TestSite) {
         let here = &here;
         async move {
             let fields = [("current_password", current), ("new_password", wanted)];
-            here.post("/settings/password", &fields).await.status.as_u16()
+            here.post("/settings/password", &fields)
+                .await
+                .status
+                .as_u16()
         }
     };
     assert_eq!(change("a wrong one", new).await, 422);
     assert_eq!(change(PASSWORD, "alice123").await, 422);
-    assert!(is_signed_in(&with_cookie(&site, &elsewhere).await), "nothing has happened yet");
+    assert!(
+        is_signed_in(&with_cookie(&site, &elsewhere).await),
+        "nothing has happened yet"
+    );
     assert_eq!(change(PASSWORD, new).await, 303);
     assert!(!is_signed_in(&with_cookie(&site, &elsewhere).await));
-    assert!(is_signed_in(&here.get("/about").await), "this session stays");
-    site.visitor().log_in("alice", PASSWORD).await.expect_status(422);
+    assert!(
+        is_signed_in(&here.get("/about").await),
+        "this session stays"
+    );
+    site.visitor()
+        .log_in("alice", PASSWORD)
+        .await
+        .expect_status(422);
     site.visitor().log_in("alice", new).await.expect_status(303);
 }
 
@@ -145,15 +177,31 @@ async fn a_ban_ends_every_session(site: TestSite) {
     let mallory = site.signed_up("mallory").await;
     let elsewhere = token_at_login(&site.visitor(), "mallory").await;
     let moderator = site.signed_up_as("mod1", "moderator").await;
-    moderator.post("/users/mallory/ban", &[("reason", "spam again")]).await.expect_status(303);
+    moderator
+        .post("/users/mallory/ban", &[("reason", "spam again")])
+        .await
+        .expect_status(303);
     assert!(!is_signed_in(&mallory.get("/about").await));
     assert!(!is_signed_in(&with_cookie(&site, &elsewhere).await));
-    let refused = site.visitor().log_in("mallory", PASSWORD).await.expect_status(403);
+    let refused = site
+        .visitor()
+        .log_in("mallory", PASSWORD)
+        .await
+        .expect_status(403);
     assert!(refused.body.contains("spam again"));
     // Whether an account is banned is told only to who has its password.
-    site.visitor().log_in("mallory", "a wrong password").await.expect_status(422);
-    moderator.post("/users/mallory/unban", &[("reason", "has apologised")]).await.expect_status(303);
-    site.visitor().log_in("mallory", PASSWORD).await.expect_status(303);
+    site.visitor()
+        .log_in("mallory", "a wrong password")
+        .await
+        .expect_status(422);
+    moderator
+        .post("/users/mallory/unban", &[("reason", "has apologised")])
+        .await
+        .expect_status(303);
+    site.visitor()
+        .log_in("mallory", PASSWORD)
+        .await
+        .expect_status(303);
 }
 
 async fn a_request_under_way_does_not_revive_an_ended_session(site: TestSite) {
@@ -173,7 +221,14 @@ async fn a_request_under_way_does_not_revive_an_ended_session(site: TestSite) {
         for request in requests {
             assert!(request.await.expect("no panic"), "the store answers");
         }
-        assert!(store.find(&token, Utc::now()).await.expect("asked").is_none(), "it stays ended");
+        assert!(
+            store
+                .find(&token, Utc::now())
+                .await
+                .expect("asked")
+                .is_none(),
+            "it stays ended"
+        );
     }
 }
 
@@ -184,7 +239,14 @@ async fn an_expired_session_is_gone_when_met(site: TestSite) {
     let token = store.begin(&record).await.expect("begun");
     let later = Utc::now() + TimeDelta::hours(25);
     assert!(store.find(&token, later).await.expect("asked").is_none());
-    assert!(store.find(&token, Utc::now()).await.expect("asked").is_none(), "it was deleted");
+    assert!(
+        store
+            .find(&token, Utc::now())
+            .await
+            .expect("asked")
+            .is_none(),
+        "it was deleted"
+    );
 }
 
 #[sqlx::test]
@@ -205,11 +267,23 @@ async fn while_sessions_are_away_guests_notice_nothing_and_nobody_is_let_in(pool
     guest.get("/signup").await;
     let fields = [("username", "bob"), ("email", ""), ("password", PASSWORD)];
     guest.post("/signup", &fields).await.expect_status(503);
-    assert_eq!(site.value::<i64>("SELECT count(*) FROM users").await, 1, "no account that could not log in");
+    assert_eq!(
+        site.value::<i64>("SELECT count(*) FROM users").await,
+        1,
+        "no account that could not log in"
+    );
     let answer = with_cookie(&site, &token).await;
     assert!(!is_signed_in(&answer));
-    assert!(answer.text(".notice.warning").contains("reading as a guest"));
-    assert_eq!(Visitor::cookie(&answer, "session"), None, "the cookie is kept for when sessions are back");
+    assert!(
+        answer
+            .text(".notice.warning")
+            .contains("reading as a guest")
+    );
+    assert_eq!(
+        Visitor::cookie(&answer, "session"),
+        None,
+        "the cookie is kept for when sessions are back"
+    );
 }
 
 #[sqlx::test]
@@ -218,7 +292,10 @@ async fn who_is_about_is_noted_behind_the_answer(pool: PgPool) {
     let alice = site.signed_up("alice").await;
     for _ in 0..50 {
         alice.get("/about").await;
-        if site.value::<bool>("SELECT last_active_at IS NOT NULL FROM users").await {
+        if site
+            .value::<bool>("SELECT last_active_at IS NOT NULL FROM users")
+            .await
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
