@@ -4,7 +4,7 @@
 use super::grammar;
 use super::plan::stream;
 use super::rng::Rng;
-use super::words::TOPICS;
+use super::topics::TOPICS;
 use crate::web::markup::render;
 
 /// A paragraph as markdown and as HTML, and a quotation from it.

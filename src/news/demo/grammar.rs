@@ -2,7 +2,8 @@
 //! with its article, `{things}` for several; a capital makes a capital. Must not know the database.
 
 use super::rng::Rng;
-use super::words::{ADJECTIVES, COMPANIES, GERUNDS, LANGUAGES, PEOPLE, PLACES, PRODUCTS, Topic};
+use super::topics::Topic;
+use super::words::{ADJECTIVES, COMPANIES, GERUNDS, LANGUAGES, PEOPLE, PLACES, PRODUCTS};
 use crate::news::posts::title::Kind;
 
 const LINK_TITLES: [&str; 34] = [
@@ -337,7 +338,7 @@ pub fn answers(topic: &Topic, rng: &mut Rng) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::TOPICS;
+    use super::super::topics::TOPICS;
     use super::*;
     use crate::news::posts::title::{PostTitle, kind_of};
 

@@ -5,16 +5,19 @@
 //! not grow with posts and comments. All within one transaction. Must not know the terminal.
 
 mod bank;
+mod chunk;
 mod grammar;
 mod plan;
 mod queries;
 mod rng;
 mod rows;
 mod thread;
+mod topics;
 mod words;
 
 use chrono::{DateTime, Utc};
-use rows::{Batch, Ground, Maker, Tally};
+use chunk::Batch;
+use rows::{Ground, Maker, Tally};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +27,7 @@ use tokio::sync::mpsc::channel;
 const SCAFFOLD_FROM: u64 = 50_000;
 
 /// Batches that may wait for the database.
-const WAITING: usize = 14;
+const WAITING: usize = 7;
 
 /// How large a site, and which.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,7 +38,7 @@ pub mod stream {
 pub struct Post {
     /// What it is.
     pub kind: Kind,
-    /// Index into `words::TOPICS`.
+    /// Index into `topics::TOPICS`.
     pub topic: usize,
     /// Index of its author.
     pub author: usize,
@@ -132,10 +132,14 @@ impl Plan {
             ..0.985 => Kind::Poll,
             _ => Kind::Job,
         };
+        // Past some hundreds the front page changes faster than points can come.
+        let drawn = 1.4 * rng.pareto(1.05);
         let points = if is_great {
             740.0
+        } else if drawn > 300.0 {
+            300.0 * (drawn / 300.0).powf(0.4)
         } else {
-            (1.4 * rng.pareto(1.05)).min(2500.0)
+            drawn
         };
         let points = if kind == Kind::Job { 1.0 } else { points };
         (kind, points, rng)
@@ -186,7 +190,7 @@ impl Plan {
         let chosen = if rng.chance(0.25) {
             rng.unit()
         } else {
-            rng.unit().powi(3)
+            rng.unit().powi(2)
         };
         to_index(chosen * members as f64).min(members.saturating_sub(1))
     }
@@ -257,7 +261,7 @@ impl Iterator for Plan {
         let votes = gained.min(MAX_VOTES).min(members - 1);
         Some(Post {
             kind,
-            topic: rng.below(super::words::TOPICS.len()),
+            topic: rng.below(super::topics::TOPICS.len()),
             author: Self::someone(members, &mut rng),
             deleted: great.is_none() && rng.chance(0.005),
             base_points: 1 + i32::try_from(gained - votes).unwrap_or(i32::MAX),

@@ -2,28 +2,17 @@
 //! names of columns.
 
 use super::bank::{Bank, Text};
+use super::chunk::{Batch, CHUNK, COPY_USER_BODIES, COPY_USERS, Chunk, batch, body};
 use super::plan::{Plan, Post, stream};
 use super::rng::Rng;
 use super::thread::{Comment, thread};
-use super::words::{HOST_KINDS, HOSTS, NAME_FIRST, NAME_SECOND, TOPICS};
+use super::topics::TOPICS;
+use super::words::{HOST_KINDS, HOSTS, NAME_FIRST, NAME_SECOND};
 use super::{Options, grammar};
 use crate::news::posts::title::{Kind, slug};
 use crate::platform::db::copy::Rows;
-use crate::web::markup::{RENDERER, render};
+use crate::web::markup::render;
 use std::collections::HashMap;
-
-/// Comments, or posts, after which what was made is handed over.
-const CHUNK: usize = 20_000;
-
-/// Rows for one table.
-pub struct Batch {
-    /// The `COPY` that takes them.
-    pub statement: &'static str,
-    /// All of its bytes.
-    pub rows: Vec<u8>,
-    /// Posts and comments among them.
-    pub items: u64,
-}
 
 /// A tag of the site.
 #[derive(Debug, Clone)]
@@ -212,8 +201,7 @@ impl Maker {
             index += 1;
             chunk.items[0] += 1;
             chunk.items[1] += thread.len() as u64;
-            if chunk.items.iter().any(|&items| items >= CHUNK as u64)
-                && !std::mem::replace(&mut chunk, Chunk::new()).hand_over(hand_over)
+            if chunk.is_full() && !std::mem::replace(&mut chunk, Chunk::new()).hand_over(hand_over)
             {
                 return false;
             }
@@ -353,81 +341,6 @@ impl Maker {
             .filter_map(|name| self.ground.tags.iter().find(|tag| tag.name == *name))
             .collect()
     }
-}
-
-/// Rows of all the tables that a post's thread touches, in the order in which they must come.
-struct Chunk {
-    posts: Rows,
-    post_bodies: Rows,
-    tags: Rows,
-    post_votes: Rows,
-    comments: Rows,
-    comment_bodies: Rows,
-    comment_votes: Rows,
-    /// Posts and comments.
-    items: [u64; 2],
-}
-
-impl Chunk {
-    fn new() -> Self {
-        Self {
-            posts: Rows::new(14),
-            post_bodies: Rows::new(4),
-            tags: Rows::new(3),
-            post_votes: Rows::new(3),
-            comments: Rows::new(9),
-            comment_bodies: Rows::new(4),
-            comment_votes: Rows::new(3),
-            items: [0; 2],
-        }
-    }
-
-    fn hand_over(self, to: &mut impl FnMut(Batch) -> bool) -> bool {
-        let [posts, comments] = self.items;
-        [
-            batch(COPY_POSTS, self.posts, posts),
-            batch(COPY_POST_BODIES, self.post_bodies, 0),
-            batch(COPY_POST_TAGS, self.tags, 0),
-            batch(COPY_POST_VOTES, self.post_votes, 0),
-            batch(COPY_COMMENTS, self.comments, comments),
-            batch(COPY_COMMENT_BODIES, self.comment_bodies, 0),
-            batch(COPY_COMMENT_VOTES, self.comment_votes, 0),
-        ]
-        .into_iter()
-        .all(to)
-    }
-}
-
-const COPY_USERS: &str = "COPY users (id, username, name_key, base_karma, karma, post_count, comment_count, created_at) FROM STDIN (FORMAT binary)";
-const COPY_USER_BODIES: &str =
-    "COPY user_bodies (user_id, source, html, renderer) FROM STDIN (FORMAT binary)";
-const COPY_POSTS: &str = "COPY posts (id, author_id, domain_id, kind, state, base_points, votes, comment_count, modifiers, created_at, active_at, title, url, url_key) FROM STDIN (FORMAT binary)";
-const COPY_POST_BODIES: &str =
-    "COPY post_bodies (post_id, source, html, renderer) FROM STDIN (FORMAT binary)";
-const COPY_POST_TAGS: &str =
-    "COPY post_tags (post_id, tag_id, created_at) FROM STDIN (FORMAT binary)";
-const COPY_POST_VOTES: &str =
-    "COPY post_votes (post_id, user_id, created_at) FROM STDIN (FORMAT binary)";
-const COPY_COMMENTS: &str = "COPY comments (id, post_id, parent_id, root_id, author_id, depth, state, votes, created_at) FROM STDIN (FORMAT binary)";
-const COPY_COMMENT_BODIES: &str =
-    "COPY comment_bodies (comment_id, source, html, renderer) FROM STDIN (FORMAT binary)";
-const COPY_COMMENT_VOTES: &str =
-    "COPY comment_votes (comment_id, user_id, created_at) FROM STDIN (FORMAT binary)";
-
-fn batch(statement: &'static str, rows: Rows, items: u64) -> Batch {
-    Batch {
-        statement,
-        rows: rows.finish(),
-        items,
-    }
-}
-
-fn body(rows: &mut Rows, id: i64, text: &Text) {
-    rows.row()
-        .put(id)
-        .put(text.source.as_str())
-        .put(text.html.as_str())
-        .put(RENDERER);
 }
 
 fn id(index: usize) -> i64 {
