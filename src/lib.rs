@@ -34,13 +34,13 @@
 //! - A guest's page holds no token and nothing personal.
 //! - Without Redis the site is degraded, never open.
 
-pub mod config; // the only reader of the environment
-pub mod platform; // mechanisms: databases, limits, settings, events, shutdown; no HTTP, no news
-pub mod web; // the HTTP shell: errors, forms, sessions, tokens, rendering, the stacks
 pub mod accounts; // identity: getting in, roles, one's own settings
+pub mod admin; // the console, one file a page
+pub mod app; // the composition root
+pub mod cli;
+pub mod config; // the only reader of the environment
 pub mod news; // the product, in vertical slices
 pub mod ops; // what probes and operators call
-pub mod admin; // the console, one file a page
+pub mod platform; // mechanisms: databases, limits, settings, events, shutdown; no HTTP, no news
 pub mod routes; // every URL, its handler, and who may call it: the table of contents
-pub mod app; // the composition root
-pub mod cli; // one file a subcommand
+pub mod web; // the HTTP shell: errors, forms, sessions, tokens, rendering, the stacks // one file a subcommand
