@@ -254,9 +254,17 @@ async fn too_many_accounts_from_one_address_are_refused(pool: PgPool) {
     }
     let visitor = site.visitor();
     visitor.get("/signup").await;
-    let typo = [("username", "late-one"), ("email", ""), ("password", "short")];
+    let typo = [
+        ("username", "late-one"),
+        ("email", ""),
+        ("password", "short"),
+    ];
     visitor.post("/signup", &typo).await.expect_status(422);
-    let fields = [("username", "late-one"), ("email", ""), ("password", PASSWORD)];
+    let fields = [
+        ("username", "late-one"),
+        ("email", ""),
+        ("password", PASSWORD),
+    ];
     visitor.post("/signup", &fields).await.expect_status(429);
 }
 
