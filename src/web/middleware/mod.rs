@@ -8,7 +8,7 @@
 //! | [`context`] | id, address and start belong to every line and every answer below |
 //! | log (`tracing-actix-web`, [`log::RequestSpan`]) | one span and one line a request, with its final status |
 //! | [`headers`] | security headers stand on every answer, errors and refusals included |
-//! | compress | what is rendered below leaves compressed |
+//! | [`compress`] | what is rendered below leaves compressed |
 //! | [`boundary`] | turns every bare error below it into a page or an envelope |
 //! | session, identity | read the cookie; a guest costs nothing |
 //! | viewer (`accounts`) | who that is and what they may do, in one query |
@@ -18,6 +18,7 @@
 //! headers. It short-circuits with an `Ok` response.
 
 pub mod boundary;
+pub mod compress;
 pub mod context;
 pub mod guard;
 pub mod headers;
