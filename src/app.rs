@@ -73,7 +73,9 @@ pub async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow::Result
     };
     let mut options = db::Options::new(&url).context("DATABASE_URL cannot be read")?;
     options.max_connections = wanted.max_connections;
-    let db = Db::connect(&options).await.context("the database cannot be reached")?;
+    let db = Db::connect(&options)
+        .await
+        .context("the database cannot be reached")?;
     let kv = redis_url
         .map(|url| {
             let mut options = kv::Options::new(url);
@@ -120,7 +122,9 @@ async fn embedded(
     };
     let postgres = postgres?;
     let url = postgres.url().clone();
-    shutdown.register("postgres", Stage::Children, CHILD_LIMIT, move || postgres.stop());
+    shutdown.register("postgres", Stage::Children, CHILD_LIMIT, move || {
+        postgres.stop()
+    });
     Ok((url, redis_url))
 }
 
@@ -147,7 +151,12 @@ pub fn kept_secret(config: &Config) -> anyhow::Result<SecretString> {
                 .open(&path)
         })
         .and_then(|mut file| file.write_all(secret.as_bytes()))
-        .with_context(|| format!("no secret can be kept in {}; set SECRET_KEY", path.display()))?;
+        .with_context(|| {
+            format!(
+                "no secret can be kept in {}; set SECRET_KEY",
+                path.display()
+            )
+        })?;
     Ok(secret.into())
 }
 
@@ -164,7 +173,11 @@ impl Application {
     ///
     /// # Errors
     /// What stopped the start, in a sentence.
-    pub async fn build(config: Config, databases: Databases, shutdown: &mut Shutdown) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: Config,
+        databases: Databases,
+        shutdown: &mut Shutdown,
+    ) -> anyhow::Result<Self> {
         let Databases { db, kv } = databases;
         let applied = migrate::run(&db).await?;
         if applied.migrations + applied.seeds > 0 {
@@ -175,7 +188,10 @@ impl Application {
             );
         }
         let settings = Settings::default();
-        settings.refresh(&db).await.context("the settings cannot be read")?;
+        settings
+            .refresh(&db)
+            .await
+            .context("the settings cannot be read")?;
         assets::read_from_disk(config.dev);
         health::mark_started();
         let state = Data::new(State {
@@ -197,7 +213,11 @@ impl Application {
         });
         let (port, server) = listen(&state)?;
         register(&state, &server, shutdown);
-        Ok(Self { state, port, server })
+        Ok(Self {
+            state,
+            port,
+            server,
+        })
     }
 
     /// The port that was bound.
@@ -214,7 +234,11 @@ impl Application {
     ///
     /// # Errors
     /// When the server itself failed.
-    pub async fn run_until_stopped(self, mut signals: Signals, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+    pub async fn run_until_stopped(
+        self,
+        mut signals: Signals,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Outcome> {
         let delay = self.state.config.http.shutdown_delay;
         let mut server = tokio::spawn(self.server);
         let ended = tokio::select! {
@@ -253,20 +277,35 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) {
         news::posts::queries::delete_old_submissions(&mut state.db.conn().await?).await?;
         Ok(())
     });
-    shutdown.register("tasks", Stage::Work, Duration::from_secs(1), move || async move {
-        settings.abort();
-        sweep.abort();
-        Ok::<_, std::convert::Infallible>(())
-    });
+    shutdown.register(
+        "tasks",
+        Stage::Work,
+        Duration::from_secs(1),
+        move || async move {
+            settings.abort();
+            sweep.abort();
+            Ok::<_, std::convert::Infallible>(())
+        },
+    );
     let db = state.db.clone();
-    shutdown.register("database", Stage::Disconnect, Duration::from_secs(2), move || async move {
-        db.close();
-        Ok::<_, std::convert::Infallible>(())
-    });
+    shutdown.register(
+        "database",
+        Stage::Disconnect,
+        Duration::from_secs(2),
+        move || async move {
+            db.close();
+            Ok::<_, std::convert::Infallible>(())
+        },
+    );
 }
 
 /// Runs `work` again and again; what fails is logged, and the task goes on.
-fn spawn_every<F, Fut>(every: Duration, name: &'static str, state: &Data<State>, work: F) -> JoinHandle<()>
+fn spawn_every<F, Fut>(
+    every: Duration,
+    name: &'static str,
+    state: &Data<State>,
+    work: F,
+) -> JoinHandle<()>
 where
     F: Fn(Data<State>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<(), Error>> + Send + 'static,
@@ -281,8 +320,12 @@ where
             // A task of its own, so that a panic stays inside.
             match tokio::spawn(work(state.clone())).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(task = name, error = %error, "a background task failed"),
-                Err(error) => tracing::error!(task = name, error = %error, "a background task broke"),
+                Ok(Err(error)) => {
+                    tracing::warn!(task = name, error = %error, "a background task failed")
+                }
+                Err(error) => {
+                    tracing::error!(task = name, error = %error, "a background task broke")
+                }
             }
         }
     })

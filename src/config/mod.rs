@@ -221,14 +221,25 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environmen
         client_ip_header: r.text("CLIENT_IP_HEADER").map(|h| h.to_ascii_lowercase()),
         workers: r.within("HTTP_WORKERS", cores(), 1, 256),
         shutdown_delay: Duration::from_secs(
-            r.within("SHUTDOWN_DELAY", if environment == Environment::Development { 0 } else { 3_u32 }, 0, 15)
-                .into(),
+            r.within(
+                "SHUTDOWN_DELAY",
+                if environment == Environment::Development {
+                    0
+                } else {
+                    3_u32
+                },
+                0,
+                15,
+            )
+            .into(),
         ),
     }
 }
 
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).min(256)
+    std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(256)
 }
 
 fn base_url(r: &mut Reader<impl Fn(&str) -> Option<String>>, bind: SocketAddr) -> url::Url {
@@ -312,7 +323,10 @@ mod tests {
         let config = read(&[]).expect("defaults are valid");
         assert_eq!(config.environment, Environment::Development);
         assert_eq!(config.http.bind.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.http.absolute("/newest"), "http://127.0.0.1:8080/newest");
+        assert_eq!(
+            config.http.absolute("/newest"),
+            "http://127.0.0.1:8080/newest"
+        );
         assert!(config.databases.database_url.is_none());
     }
 

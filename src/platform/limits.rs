@@ -49,7 +49,11 @@ pub fn gcra(arrival: Option<Duration>, now: Duration, rate: Rate) -> Result<Dura
     let arrival = arrival.unwrap_or(now).max(now);
     let next = arrival + rate.interval();
     let allowed_at = next.saturating_sub(rate.window);
-    if allowed_at <= now { Ok(next) } else { Err(allowed_at - now) }
+    if allowed_at <= now {
+        Ok(next)
+    } else {
+        Err(allowed_at - now)
+    }
 }
 
 /// The same in Redis, atomically and by Redis' own clock. Answers 0, or the microseconds to wait.
@@ -107,7 +111,7 @@ impl Limiter {
             Class::Write => self.write,
             Class::LoginAddress => rate(5, 60),
             Class::LoginAccount => rate(10, 3_600),
-            Class::Signup => rate(5, 3_600),
+            Class::Signup => rate(20, 3_600),
         }
     }
 
@@ -187,8 +191,14 @@ mod tests {
         for _ in 0..5 {
             arrival = Some(gcra(arrival, Duration::ZERO, rate).expect("within the burst"));
         }
-        assert_eq!(gcra(arrival, Duration::ZERO, rate), Err(Duration::from_secs(12)));
-        assert!(gcra(arrival, Duration::from_secs(12), rate).is_ok(), "one each twelve seconds after that");
+        assert_eq!(
+            gcra(arrival, Duration::ZERO, rate),
+            Err(Duration::from_secs(12))
+        );
+        assert!(
+            gcra(arrival, Duration::from_secs(12), rate).is_ok(),
+            "one each twelve seconds after that"
+        );
     }
 
     #[tokio::test]

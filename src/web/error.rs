@@ -75,7 +75,9 @@ impl Error {
     /// Seconds for `Retry-After`, where waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Limited { retry_after, .. } => Some(retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            Self::Limited { retry_after, .. } => {
+                Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
+            }
             Self::Unavailable(_) => Some(RETRY_UNAVAILABLE),
             _ => None,
         }
@@ -156,12 +158,24 @@ mod tests {
         };
         let response = error.error_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(response.headers().get(header::RETRY_AFTER).map(|v| v.as_bytes()), Some(&b"1"[..]));
+        assert_eq!(
+            response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .map(|v| v.as_bytes()),
+            Some(&b"1"[..])
+        );
     }
 
     #[test]
     fn no_row_is_a_404_and_a_full_pool_a_503() {
-        assert!(matches!(Error::from(sqlx::Error::RowNotFound), Error::NotFound));
-        assert!(matches!(Error::from(sqlx::Error::PoolTimedOut), Error::Unavailable(_)));
+        assert!(matches!(
+            Error::from(sqlx::Error::RowNotFound),
+            Error::NotFound
+        ));
+        assert!(matches!(
+            Error::from(sqlx::Error::PoolTimedOut),
+            Error::Unavailable(_)
+        ));
     }
 }

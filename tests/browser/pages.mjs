@@ -1,19 +1,21 @@
-// The pages that are looked at, each with a name and its path. Some paths are read off the site: the
-// post with the longest thread, one of its comments, its author.
-
-const opened = new Intl.Collator('en', { numeric: true });
+// The pages that are looked at, each with a name and its path. Some paths are read off the site: the longest
+// thread, one of a size that people read, one of its comments, its author.
 
 /** Pages for anyone. */
 export async function publicPages(page) {
   await page.goto('/top?period=all');
   const threads = await page.locator('.item').evaluateAll((items) =>
     items.map((item) => ({
-      replies: item.querySelector('.replies b').textContent,
+      replies: Number(item.querySelector('.replies b').textContent),
       path: new URL(item.querySelector('.replies').href).pathname,
       user: item.querySelector('.facts .author')?.getAttribute('href'),
     })),
   );
-  const thread = threads.filter(({ user }) => user).sort((a, b) => opened.compare(b.replies, a.replies))[0];
+  const nearest = (replies) =>
+    threads
+      .filter(({ user }) => user)
+      .sort((a, b) => Math.abs(a.replies - replies) - Math.abs(b.replies - replies))[0];
+  const [longest, thread] = [nearest(10_000), nearest(40)];
   const origin = await page.locator('.item .origin').first().getAttribute('href');
   const tag = await page.locator('.item .facts a[href^="/tags/"]').first().getAttribute('href');
   await page.goto(thread.path);
@@ -26,6 +28,7 @@ export async function publicPages(page) {
     ['comments', '/comments'],
     ['ask', '/ask'],
     ['show', '/show'],
+    ['longest-thread', longest.path],
     ['thread', thread.path],
     ['comment', comment],
     ['profile', thread.user],

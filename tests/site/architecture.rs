@@ -13,10 +13,28 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("accounts", &["config", "platform", "web"]),
     ("news", &["config", "platform", "web", "accounts"]),
     ("ops", &["config", "platform", "web", "accounts"]),
-    ("admin", &["config", "platform", "web", "accounts", "news", "ops"]),
-    ("routes", &["config", "platform", "web", "accounts", "news", "ops", "admin"]),
-    ("app", &["config", "platform", "web", "accounts", "news", "ops", "admin", "routes"]),
-    ("cli", &["config", "platform", "web", "accounts", "news", "ops", "admin", "routes", "app"]),
+    (
+        "admin",
+        &["config", "platform", "web", "accounts", "news", "ops"],
+    ),
+    (
+        "routes",
+        &[
+            "config", "platform", "web", "accounts", "news", "ops", "admin",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "config", "platform", "web", "accounts", "news", "ops", "admin", "routes",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "config", "platform", "web", "accounts", "news", "ops", "admin", "routes", "app",
+        ],
+    ),
     ("main", &["betternews"]),
 ];
 
@@ -39,13 +57,26 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn part(path: &Path) -> String {
-    let first = path.strip_prefix("src").expect("below src").components().next().expect("a name");
-    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    let first = path
+        .strip_prefix("src")
+        .expect("below src")
+        .components()
+        .next()
+        .expect("a name");
+    first
+        .as_os_str()
+        .to_string_lossy()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 /// The parts that `use crate::…` and `crate::…::` name in a file, grouped imports included.
 fn imported(text: &str) -> Vec<String> {
-    let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String = text
+        .lines()
+        .filter(|l| !l.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let mut names = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
@@ -69,7 +100,12 @@ fn imported(text: &str) -> Vec<String> {
     }
     names
         .iter()
-        .map(|n| n.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .map(|n| {
+            n.trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
         .filter(|n: &String| !n.is_empty())
         .collect()
 }
@@ -83,7 +119,10 @@ fn imports_go_one_way() {
             continue;
         }
         let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == part) else {
-            wrong.push(format!("{}: a part that DESIGN does not know", path.display()));
+            wrong.push(format!(
+                "{}: a part that DESIGN does not know",
+                path.display()
+            ));
             continue;
         };
         for name in imported(&text) {
@@ -120,8 +159,17 @@ fn sql_stands_in_queries_and_platform_stores_only() {
             || path.components().any(|c| c.as_os_str() == "queries")
             || part(&path) == "platform";
         let production = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for mark in ["sqlx::query", "query_as!(", "query_scalar!(", "QueryBuilder"] {
-            assert!(in_place || !production.contains(mark), "{} holds SQL ({mark})", path.display());
+        for mark in [
+            "sqlx::query",
+            "query_as!(",
+            "query_scalar!(",
+            "QueryBuilder",
+        ] {
+            assert!(
+                in_place || !production.contains(mark),
+                "{} holds SQL ({mark})",
+                path.display()
+            );
         }
     }
 }
@@ -129,7 +177,11 @@ fn sql_stands_in_queries_and_platform_stores_only() {
 #[test]
 fn every_file_says_what_it_is() {
     for (path, text) in sources() {
-        assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with //!",
+            path.display()
+        );
     }
 }
 
@@ -138,8 +190,14 @@ fn only_the_configuration_reads_the_environment() {
     for (path, text) in sources() {
         let production = text.split("#[cfg(test)]").next().unwrap_or_default();
         // Where programs are found (`PATH`) is the machine's business, not a setting of ours.
-        let reads = production.replace("env::var_os(\"PATH\")", "").contains("env::var");
-        assert!(!reads || part(&path) == "config", "{} reads the environment", path.display());
+        let reads = production
+            .replace("env::var_os(\"PATH\")", "")
+            .contains("env::var");
+        assert!(
+            !reads || part(&path) == "config",
+            "{} reads the environment",
+            path.display()
+        );
     }
 }
 
@@ -147,8 +205,18 @@ fn only_the_configuration_reads_the_environment() {
 #[test]
 fn bodies_and_queries_come_through_our_own_extractors() {
     for (path, text) in sources() {
-        for name in ["web::Form", "web::Query", "web::Json", "web::Bytes", "web::Payload"] {
-            assert!(!text.contains(name), "{} uses actix's {name}", path.display());
+        for name in [
+            "web::Form",
+            "web::Query",
+            "web::Json",
+            "web::Bytes",
+            "web::Payload",
+        ] {
+            assert!(
+                !text.contains(name),
+                "{} uses actix's {name}",
+                path.display()
+            );
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The demo site: issue 2, item 9.
 
-#![expect(clippy::unwrap_used, reason = "what helpers of tests cannot have fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot have fails the test"
+)]
 
 use betternews::news::demo::{self, Options, Summary};
 use betternews::news::verify::verify;

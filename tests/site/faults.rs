@@ -47,7 +47,11 @@ async fn is_back_within(visitor: &Visitor, path: &str, limit: Duration) {
         if answer.status == 200 {
             return;
         }
-        assert!(started.elapsed() < limit, "{path} is still {} after {limit:?}", answer.status);
+        assert!(
+            started.elapsed() < limit,
+            "{path} is still {} after {limit:?}",
+            answer.status
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -65,7 +69,10 @@ async fn without_postgres_pages_are_503_within_two_seconds_and_come_back(pool: P
                 for visitor in [&guest, &member] {
                     let (answer, time) = timed(visitor, path).await;
                     assert_eq!(answer.status, 503, "{mode:?} {path}\n{}", answer.body);
-                    assert!(time < Duration::from_secs(2), "{mode:?} {path} took {time:?}");
+                    assert!(
+                        time < Duration::from_secs(2),
+                        "{mode:?} {path} took {time:?}"
+                    );
                     assert!(answer.headers.contains_key("retry-after"));
                     assert!(answer.headers.contains_key("content-security-policy"));
                 }
@@ -84,8 +91,16 @@ async fn without_postgres_pages_are_503_within_two_seconds_and_come_back(pool: P
 async fn behind_redis_proxy(pool: PgPool) -> (TestSite, Proxy) {
     let url = std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for the tests");
     let upstream = match url.split_once("://") {
-        Some(("redis+unix" | "unix", path)) => Upstream::Unix(path.split('?').next().unwrap_or(path).into()),
-        Some((_, rest)) => Upstream::Tcp(rest.trim_end_matches('/').split('/').next().unwrap_or(rest).into()),
+        Some(("redis+unix" | "unix", path)) => {
+            Upstream::Unix(path.split('?').next().unwrap_or(path).into())
+        }
+        Some((_, rest)) => Upstream::Tcp(
+            rest.trim_end_matches('/')
+                .split('/')
+                .next()
+                .unwrap_or(rest)
+                .into(),
+        ),
         None => panic!("REDIS_URL is no URL"),
     };
     let proxy = Proxy::start(upstream).await;
@@ -106,20 +121,44 @@ async fn without_redis_guests_notice_nothing_and_nobody_is_let_in(pool: PgPool) 
         for path in ["/", "/newest", "/comments", "/users/alice"] {
             let (answer, time) = timed(&guest, path).await;
             assert_eq!(answer.status, 200, "{mode:?} {path}");
-            assert!(time < Duration::from_millis(500), "{mode:?} {path} took {time:?}");
+            assert!(
+                time < Duration::from_millis(500),
+                "{mode:?} {path} took {time:?}"
+            );
         }
         let (page, time) = timed(&member, "/").await;
         assert_eq!(page.status, 200);
         assert!(time < Duration::from_secs(1), "{time:?}");
-        assert!(page.text(".notice").contains("reading as a guest"), "the member is told");
+        assert!(
+            page.text(".notice").contains("reading as a guest"),
+            "the member is told"
+        );
         assert!(!page.body.contains("/logout"));
-        assert_eq!(member.get("/threads").await.status, 303, "and is led to the login");
+        assert_eq!(
+            member.get("/threads").await.status,
+            303,
+            "and is led to the login"
+        );
         let stranger = site.visitor();
         stranger.get("/login").await.expect_status(200);
-        let login = [("username", "alice"), ("password", crate::support::PASSWORD)];
+        let login = [
+            ("username", "alice"),
+            ("password", crate::support::PASSWORD),
+        ];
         stranger.post("/login", &login).await.expect_status(503);
-        assert_eq!(stranger.get("/threads").await.status, 303, "nobody is let in");
-        assert!(guest.get("/health").await.expect_status(200).body.contains("degraded"));
+        assert_eq!(
+            stranger.get("/threads").await.status,
+            303,
+            "nobody is let in"
+        );
+        assert!(
+            guest
+                .get("/health")
+                .await
+                .expect_status(200)
+                .body
+                .contains("degraded")
+        );
         guest.get("/health/ready").await.expect_status(200);
         proxy.set(Mode::Pass);
         is_back_within(&member, "/threads", Duration::from_secs(5)).await;
@@ -132,7 +171,12 @@ async fn a_panic_is_a_500_page_and_a_live_process(pool: PgPool) {
     let visitor = site.visitor();
     // No handler panics on purpose; this one is made for the test and mounted behind the same guard.
     use actix_web::{App, HttpServer, middleware::from_fn, web};
-    use betternews::web::middleware::{boundary::boundary, context::context, guard::{Access, guard}, headers::headers};
+    use betternews::web::middleware::{
+        boundary::boundary,
+        context::context,
+        guard::{Access, guard},
+        headers::headers,
+    };
     async fn breaks() -> &'static str {
         panic!("on purpose")
     }
@@ -140,7 +184,10 @@ async fn a_panic_is_a_500_page_and_a_live_process(pool: PgPool) {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
-            .service(web::resource("/breaks").route(web::get().to(breaks).wrap(from_fn(guard(Access::Guest)))))
+            .service(
+                web::resource("/breaks")
+                    .route(web::get().to(breaks).wrap(from_fn(guard(Access::Guest)))),
+            )
             .service(web::resource("/works").route(web::get().to(async || "fine")))
             .wrap(from_fn(boundary))
             .wrap(from_fn(headers))
@@ -153,9 +200,18 @@ async fn a_panic_is_a_500_page_and_a_live_process(pool: PgPool) {
     let address = server.addrs()[0];
     tokio::spawn(server.run());
     for _ in 0..3 {
-        let answer = visitor.send(visitor.client().get(format!("http://{address}/breaks"))).await.expect_status(500);
-        assert!(answer.headers.contains_key("content-security-policy") && !answer.body.contains("on purpose"));
+        let answer = visitor
+            .send(visitor.client().get(format!("http://{address}/breaks")))
+            .await
+            .expect_status(500);
+        assert!(
+            answer.headers.contains_key("content-security-policy")
+                && !answer.body.contains("on purpose")
+        );
         assert!(answer.body.contains(answer.header("x-request-id")));
     }
-    visitor.send(visitor.client().get(format!("http://{address}/works"))).await.expect_status(200);
+    visitor
+        .send(visitor.client().get(format!("http://{address}/works")))
+        .await
+        .expect_status(200);
 }

@@ -1,6 +1,9 @@
 //! Importing Hacker News items: issue 2, item 8; P19. The files in `tests/fixtures/hn` are of our own making.
 
-#![expect(clippy::unwrap_used, reason = "what helpers of tests cannot have fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot have fails the test"
+)]
 
 use betternews::news::import::{self, Progress, Summary};
 use betternews::news::verify::verify;

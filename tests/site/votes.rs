@@ -10,23 +10,51 @@ async fn a_vote_is_cast_and_taken_back(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
     let bob = site.signed_up("bob").await;
-    let post = alice.submit_post("A post", "https://example.org/1", "", "").await;
+    let post = alice
+        .submit_post("A post", "https://example.org/1", "", "")
+        .await;
     let comment = alice.comment(post, None, "A comment.").await;
-    for path in [format!("/posts/{post}/vote"), format!("/comments/{comment}/vote")] {
+    for path in [
+        format!("/posts/{post}/vote"),
+        format!("/comments/{comment}/vote"),
+    ] {
         for _ in 0..2 {
             bob.post(&path, &[("value", "1")]).await.expect_status(303);
         }
     }
-    assert_eq!(site.value::<i32>("SELECT karma FROM users WHERE username = 'alice'").await, 3);
-    assert_eq!(site.value::<i32>("SELECT points FROM posts WHERE url IS NOT NULL").await, 2, "twice is once");
+    assert_eq!(
+        site.value::<i32>("SELECT karma FROM users WHERE username = 'alice'")
+            .await,
+        3
+    );
+    assert_eq!(
+        site.value::<i32>("SELECT points FROM posts WHERE url IS NOT NULL")
+            .await,
+        2,
+        "twice is once"
+    );
     let page = bob.get("/").await.expect_status(200);
-    assert_eq!(page.attribute(&format!("#post-{post} button[aria-pressed]"), "aria-pressed").as_deref(), Some("true"));
-    for path in [format!("/posts/{post}/vote"), format!("/comments/{comment}/vote")] {
+    assert_eq!(
+        page.attribute(
+            &format!("#post-{post} button[aria-pressed]"),
+            "aria-pressed"
+        )
+        .as_deref(),
+        Some("true")
+    );
+    for path in [
+        format!("/posts/{post}/vote"),
+        format!("/comments/{comment}/vote"),
+    ] {
         for _ in 0..2 {
             bob.post(&path, &[("value", "0")]).await.expect_status(303);
         }
     }
-    assert_eq!(site.value::<i32>("SELECT karma FROM users WHERE username = 'alice'").await, 1);
+    assert_eq!(
+        site.value::<i32>("SELECT karma FROM users WHERE username = 'alice'")
+            .await,
+        1
+    );
     assert_eq!(site.value::<i32>("SELECT votes FROM comments").await, 0);
 }
 
@@ -35,15 +63,25 @@ async fn nobody_votes_on_their_own_or_on_what_is_gone(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
     let bob = site.signed_up("bob").await;
-    let post = alice.submit_post("A post", "https://example.org/1", "", "").await;
+    let post = alice
+        .submit_post("A post", "https://example.org/1", "", "")
+        .await;
     let vote = format!("/posts/{post}/vote");
-    alice.post(&vote, &[("value", "1")]).await.expect_status(403);
+    alice
+        .post(&vote, &[("value", "1")])
+        .await
+        .expect_status(403);
     bob.post(&vote, &[("value", "2")]).await.expect_status(400);
     bob.post(&vote, &[]).await.expect_status(400);
-    bob.post("/posts/999999/vote", &[("value", "1")]).await.expect_status(404);
+    bob.post("/posts/999999/vote", &[("value", "1")])
+        .await
+        .expect_status(404);
     site.execute("UPDATE posts SET state = 'removed'").await;
     bob.post(&vote, &[("value", "1")]).await.expect_status(403);
-    assert_eq!(site.value::<i64>("SELECT count(*) FROM post_votes").await, 0);
+    assert_eq!(
+        site.value::<i64>("SELECT count(*) FROM post_votes").await,
+        0
+    );
 }
 
 #[sqlx::test]
@@ -51,15 +89,29 @@ async fn the_script_gets_the_control_and_others_go_back_to_their_list(pool: PgPo
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
     let bob = site.signed_up("bob").await;
-    let post = alice.submit_post("A post", "https://example.org/1", "", "").await;
+    let post = alice
+        .submit_post("A post", "https://example.org/1", "", "")
+        .await;
     let vote = format!("/posts/{post}/vote");
     bob.get("/newest").await;
-    let fragment = bob.post_fragment(&vote, &[("value", "1")]).await.expect_status(200);
-    assert!(fragment.body.contains(r#"aria-pressed="true""#) && fragment.body.contains("Upvote: A post"));
+    let fragment = bob
+        .post_fragment(&vote, &[("value", "1")])
+        .await
+        .expect_status(200);
+    assert!(
+        fragment.body.contains(r#"aria-pressed="true""#)
+            && fragment.body.contains("Upvote: A post")
+    );
     assert!(!fragment.body.contains("<html"));
     let token = bob.token();
-    let request = bob.client().post(bob.url(&vote)).form(&[("value", "0"), ("csrf_token", token.as_str())]);
-    let answer = bob.send(request.header("referer", bob.url("/newest"))).await.expect_status(303);
+    let request = bob
+        .client()
+        .post(bob.url(&vote))
+        .form(&[("value", "0"), ("csrf_token", token.as_str())]);
+    let answer = bob
+        .send(request.header("referer", bob.url("/newest")))
+        .await
+        .expect_status(303);
     assert_eq!(answer.location(), format!("/newest#post-{post}"));
 }
 
@@ -67,15 +119,32 @@ async fn the_script_gets_the_control_and_others_go_back_to_their_list(pool: PgPo
 async fn the_first_vote_moves_a_post_up(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
-    let older = alice.submit_post("The older", "https://example.org/1", "", "").await;
-    let newer = alice.submit_post("The newer", "https://example.org/2", "", "").await;
+    let older = alice
+        .submit_post("The older", "https://example.org/1", "", "")
+        .await;
+    let newer = alice
+        .submit_post("The newer", "https://example.org/2", "", "")
+        .await;
     let order = async || {
-        let ids = site.visitor().get("/").await.expect_status(200).attributes(".items > li", "id");
-        let at = |id: i64| ids.iter().position(|i| *i == format!("post-{id}")).expect("on the page");
+        let ids = site
+            .visitor()
+            .get("/")
+            .await
+            .expect_status(200)
+            .attributes(".items > li", "id");
+        let at = |id: i64| {
+            ids.iter()
+                .position(|i| *i == format!("post-{id}"))
+                .expect("on the page")
+        };
         at(older) < at(newer)
     };
     assert!(!order().await);
-    site.signed_up("bob").await.post(&format!("/posts/{older}/vote"), &[("value", "1")]).await.expect_status(303);
+    site.signed_up("bob")
+        .await
+        .post(&format!("/posts/{older}/vote"), &[("value", "1")])
+        .await
+        .expect_status(303);
     assert!(order().await, "right at once after the vote");
 }
 
@@ -83,7 +152,9 @@ async fn the_first_vote_moves_a_post_up(pool: PgPool) {
 async fn sixty_four_voters_at_once_lose_no_vote(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
-    let post = alice.submit_post("A post", "https://example.org/1", "", "").await;
+    let post = alice
+        .submit_post("A post", "https://example.org/1", "", "")
+        .await;
     site.execute(
         "INSERT INTO users (username, name_key) SELECT 'voter' || n, 'voter' || n FROM generate_series(1, 64) AS n",
     )
@@ -103,12 +174,25 @@ async fn sixty_four_voters_at_once_lose_no_vote(pool: PgPool) {
                 }
             };
             for _ in 0..2 {
-                queries::insert_post_vote(&mut conn, post, voter).await.expect("a vote");
+                queries::insert_post_vote(&mut conn, post, voter)
+                    .await
+                    .expect("a vote");
             }
         }
     });
     futures_util::future::join_all(votes).await;
-    assert_eq!(site.value::<i32>("SELECT votes FROM posts WHERE url IS NOT NULL").await, 64);
-    assert_eq!(site.value::<i32>("SELECT karma FROM users WHERE username = 'alice'").await, 65);
-    assert_eq!(site.value::<i64>("SELECT count(*) FROM post_votes").await, 64);
+    assert_eq!(
+        site.value::<i32>("SELECT votes FROM posts WHERE url IS NOT NULL")
+            .await,
+        64
+    );
+    assert_eq!(
+        site.value::<i32>("SELECT karma FROM users WHERE username = 'alice'")
+            .await,
+        65
+    );
+    assert_eq!(
+        site.value::<i64>("SELECT count(*) FROM post_votes").await,
+        64
+    );
 }

@@ -11,13 +11,7 @@ pub mod signup;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, http::header};
 use askama::Template;
 
-use crate::web::{
-    csrf,
-    error::Error,
-    render,
-    state::State,
-    viewer::Caller,
-};
+use crate::web::{csrf, error::Error, render, state::State, viewer::Caller};
 
 /// Answers with a page that a guest sends a form from: `draw` is given the form's token, whose cookie goes along. Such a
 /// page is kept nowhere.
@@ -38,11 +32,14 @@ fn guest_form<T: Template>(
         }
     };
     let mut answer = render::page_with(request, status, &draw(token))?;
-    answer
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static("no-store"),
+    );
     if let Some(cookie) = cookie {
-        answer.add_cookie(&cookie).map_err(|e| Error::Internal(e.into()))?;
+        answer
+            .add_cookie(&cookie)
+            .map_err(|e| Error::Internal(e.into()))?;
     }
     Ok(answer)
 }

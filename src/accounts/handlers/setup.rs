@@ -60,7 +60,13 @@ pub async fn new_form(
         email: String::new(),
         password: String::new(),
     };
-    page(&request, &state, StatusCode::OK, form, FormErrors::default())
+    page(
+        &request,
+        &state,
+        StatusCode::OK,
+        form,
+        FormErrors::default(),
+    )
 }
 
 /// `POST /setup`
@@ -80,7 +86,15 @@ pub async fn create(
     let site_name = state.settings.get().site_name.clone();
     let account = match NewAccount::parse(&form.username, &form.email, &form.password, &site_name) {
         Ok(account) => account,
-        Err(errors) => return page(&request, &state, StatusCode::UNPROCESSABLE_ENTITY, form, errors),
+        Err(errors) => {
+            return page(
+                &request,
+                &state,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                form,
+                errors,
+            );
+        }
     };
     let hash = password::hash(account.password.clone()).await?;
     let mut conn = state.db.conn().await?;
@@ -102,13 +116,21 @@ pub async fn create(
             conn.rollback().await?;
             let mut errors = FormErrors::default();
             errors.add("username", "taken", TAKEN);
-            page(&request, &state, StatusCode::UNPROCESSABLE_ENTITY, form, errors)
+            page(
+                &request,
+                &state,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                form,
+                errors,
+            )
         }
     }
 }
 
 fn stale() -> Error {
-    Error::forbidden("This link has been used, or a newer one has taken its place. The newest stands on the terminal that the site was started in.")
+    Error::forbidden(
+        "This link has been used, or a newer one has taken its place. The newest stands on the terminal that the site was started in.",
+    )
 }
 
 /// The form, with all that was typed but the password.

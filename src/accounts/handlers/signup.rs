@@ -70,7 +70,13 @@ pub async fn new_form(
         password: String::new(),
         next: query.next,
     };
-    page(&request, &state, StatusCode::OK, form, FormErrors::default())
+    page(
+        &request,
+        &state,
+        StatusCode::OK,
+        form,
+        FormErrors::default(),
+    )
 }
 
 /// `POST /signup`
@@ -91,7 +97,15 @@ pub async fn create(
     let site_name = state.settings.get().site_name.clone();
     let account = match NewAccount::parse(&form.username, &form.email, &form.password, &site_name) {
         Ok(account) => account,
-        Err(errors) => return page(&request, &state, StatusCode::UNPROCESSABLE_ENTITY, form, errors),
+        Err(errors) => {
+            return page(
+                &request,
+                &state,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                form,
+                errors,
+            );
+        }
     };
     // Told before it is counted and hashed; the constraint below settles who was first.
     let taken = account.username.is_reserved()
@@ -105,7 +119,13 @@ pub async fn create(
         message: "Several accounts have been made from your address in a short time, so this one was not.".into(),
     })?;
     let hash = password::hash(account.password.clone()).await?;
-    let inserted = queries::insert(&mut state.db.conn().await?, &account.username, account.email.as_ref(), &hash).await;
+    let inserted = queries::insert(
+        &mut state.db.conn().await?,
+        &account.username,
+        account.email.as_ref(),
+        &hash,
+    )
+    .await;
     let user_id = match inserted {
         Ok(id) => id,
         Err(error) if new_account::is_taken(&error) => return refuse_name(&request, &state, form),
@@ -113,7 +133,11 @@ pub async fn create(
     };
     sign_in::begin(&request, &state, user_id, false).await?;
     let welcome = format!("Welcome, {}. Your account is ready.", account.username);
-    Ok(render::see_other_saying(&state, local_path(&form.next), &welcome))
+    Ok(render::see_other_saying(
+        &state,
+        local_path(&form.next),
+        &welcome,
+    ))
 }
 
 fn require_open(state: &State) -> Result<(), Error> {
@@ -125,10 +149,20 @@ fn require_open(state: &State) -> Result<(), Error> {
     }
 }
 
-fn refuse_name(request: &HttpRequest, state: &State, form: SignupForm) -> Result<HttpResponse, Error> {
+fn refuse_name(
+    request: &HttpRequest,
+    state: &State,
+    form: SignupForm,
+) -> Result<HttpResponse, Error> {
     let mut errors = FormErrors::default();
     errors.add("username", "taken", TAKEN);
-    page(request, state, StatusCode::UNPROCESSABLE_ENTITY, form, errors)
+    page(
+        request,
+        state,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        form,
+        errors,
+    )
 }
 
 /// The form, with all that was typed but the password.

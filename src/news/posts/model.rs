@@ -103,7 +103,9 @@ impl PostCard {
         match viewer {
             _ if !self.is_live() => VoteState::Fixed,
             None => VoteState::Guest,
-            Some(viewer) if self.author_id == Some(viewer.id) || viewer.ban.is_some() => VoteState::Fixed,
+            Some(viewer) if self.author_id == Some(viewer.id) || viewer.ban.is_some() => {
+                VoteState::Fixed
+            }
             Some(_) if self.voted => VoteState::On,
             Some(_) => VoteState::Off,
         }

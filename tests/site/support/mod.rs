@@ -7,6 +7,10 @@ use std::{sync::OnceLock, time::Duration};
 
 use actix_web::web::Data;
 use betternews::{
+    accounts::standing::{
+        queries::find_subject,
+        roles::{self, Change},
+    },
     app::{Application, Databases},
     config::Config,
     platform::{
@@ -49,7 +53,7 @@ pub struct Options {
 }
 
 impl TestSite {
-    /// A site with Redis (`REDIS_URL`, given by `script/test`), and with limits too high to meet.
+    /// A site with Redis (`REDIS_URL`, given by `script/test`), and without limits.
     pub async fn start(pool: PgPool) -> Self {
         Self::start_with(pool, Options::default()).await
     }
@@ -67,10 +71,15 @@ impl TestSite {
     pub async fn start_with(pool: PgPool, options: Options) -> Self {
         start_log();
         let config = config(&options);
-        let connect = options.postgres.clone().unwrap_or_else(|| (*pool.connect_options()).clone());
+        let connect = options
+            .postgres
+            .clone()
+            .unwrap_or_else(|| (*pool.connect_options()).clone());
         let mut db_options = db::Options::with_connect_options(connect);
         db_options.max_connections = 5;
-        let db = Db::connect(&db_options).await.expect("the test's database answers");
+        let db = Db::connect(&db_options)
+            .await
+            .expect("the test's database answers");
         let kv = (!options.without_redis).then(|| redis(&options));
         let mut shutdown = Shutdown::new();
         let application = Application::build(config, Databases { db, kv }, &mut shutdown)
@@ -100,25 +109,49 @@ impl TestSite {
         let visitor = self.visitor();
         visitor.get("/signup").await.expect_status(200);
         visitor
-            .post("/signup", &[("username", name), ("email", ""), ("password", PASSWORD)])
+            .post(
+                "/signup",
+                &[("username", name), ("email", ""), ("password", PASSWORD)],
+            )
             .await
             .expect_status(303);
+        // The guest's token is worthless now; any page has the new one.
+        visitor.get("/about").await.expect_status(200);
+        visitor
+    }
+
+    /// Someone who has logged in by the form, in a browser of their own.
+    pub async fn logged_in(&self, name: &str) -> Visitor {
+        let visitor = self.visitor();
+        visitor.log_in(name, PASSWORD).await.expect_status(303);
+        visitor.get("/about").await.expect_status(200);
         visitor
     }
 
     /// Someone with an account and a role.
     pub async fn signed_up_as(&self, name: &str, role: &str) -> Visitor {
         let visitor = self.signed_up(name).await;
-        sqlx::query(
-            "INSERT INTO user_roles (user_id, role_id)
-             SELECT u.id, r.id FROM users u, roles r WHERE u.username = $1 AND r.name = $2",
-        )
-        .bind(name)
-        .bind(role)
-        .execute(&self.pool)
-        .await
-        .expect("the role is set");
+        self.give_role(name, role).await;
         visitor
+    }
+
+    /// Gives a role as the site does: by an event.
+    pub async fn give_role(&self, name: &str, role: &str) {
+        let change = Change {
+            actor: None,
+            reason: "for a test",
+            request_id: "",
+        };
+        let mut conn = self.state.db.conn().await.expect("a connection");
+        let subject = find_subject(&mut conn, name)
+            .await
+            .expect("an answer")
+            .expect("the account");
+        conn.begin().await.expect("a transaction");
+        roles::grant(&mut conn, subject.id, role, change)
+            .await
+            .expect("the role is given");
+        conn.commit().await.expect("the role is kept");
     }
 
     /// One value from the database.
@@ -126,12 +159,18 @@ impl TestSite {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
-        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("one value")
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.pool)
+            .await
+            .expect("one value")
     }
 
     /// Runs a statement on the database.
     pub async fn execute(&self, sql: &'static str) {
-        sqlx::query(sql).execute(&self.pool).await.expect("the statement runs");
+        sqlx::query(sql)
+            .execute(&self.pool)
+            .await
+            .expect("the statement runs");
     }
 }
 
@@ -145,25 +184,37 @@ impl Drop for TestSite {
 fn config(options: &Options) -> Config {
     let mut environment = vec![
         ("BIND", "127.0.0.1:0".to_owned()),
-        ("SECRET_KEY", "a secret for the tests that is long enough".to_owned()),
-        ("RATE_LIMIT_MAX", "100000".to_owned()),
+        (
+            "SECRET_KEY",
+            "a secret for the tests that is long enough".to_owned(),
+        ),
+        ("FEATURE_RATE_LIMITING", "false".to_owned()),
         ("HTTP_WORKERS", "1".to_owned()),
     ];
     environment.extend(options.environment.iter().cloned());
     Config::read(|name| {
-        environment.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| v.clone())
+        environment
+            .iter()
+            .rev()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v.clone())
     })
     .expect("the tests' configuration is well formed")
 }
 
 fn redis(options: &Options) -> Kv {
     let url = options.redis_url.clone().unwrap_or_else(|| {
-        std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for the tests; script/test starts one")
+        std::env::var("REDIS_URL")
+            .expect("REDIS_URL names a Redis for the tests; script/test starts one")
     });
     let mut kv_options = kv::Options::new(url.into());
     kv_options.prefix = format!("test-{}:", random_token(9));
     // A machine that runs many tests at once is slow now and then.
-    kv_options.timeout = Duration::from_millis(if options.redis_url.is_some() { 200 } else { 2_000 });
+    kv_options.timeout = Duration::from_millis(if options.redis_url.is_some() {
+        200
+    } else {
+        2_000
+    });
     Kv::open(&kv_options).expect("REDIS_URL is well formed")
 }
 

@@ -1,10 +1,6 @@
 //! A proxy before PostgreSQL or Redis that can refuse, stall and cut. Must not know what passes through it.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
@@ -69,8 +65,22 @@ async fn serve(client: TcpStream, upstream: Upstream, mode: watch::Receiver<Mode
     let mut cut = mode.clone();
     let pipe = async {
         match upstream {
-            Upstream::Unix(path) => pipe(client, UnixStream::connect(path).await.expect("the server"), mode).await,
-            Upstream::Tcp(address) => pipe(client, TcpStream::connect(address).await.expect("the server"), mode).await,
+            Upstream::Unix(path) => {
+                pipe(
+                    client,
+                    UnixStream::connect(path).await.expect("the server"),
+                    mode,
+                )
+                .await
+            }
+            Upstream::Tcp(address) => {
+                pipe(
+                    client,
+                    TcpStream::connect(address).await.expect("the server"),
+                    mode,
+                )
+                .await
+            }
         }
     };
     tokio::select! {
@@ -92,7 +102,11 @@ async fn pipe(
     }
 }
 
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut mode: watch::Receiver<Mode>) {
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut mode: watch::Receiver<Mode>,
+) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read) = from.read(&mut buffer).await {
         if read == 0 || mode.wait_for(|mode| *mode != Mode::Stall).await.is_err() {

@@ -60,7 +60,8 @@ impl Visitor {
 
     /// Opens a page as htmx does.
     pub async fn get_fragment(&self, path: &str) -> Answer {
-        self.send(self.client.get(self.url(path)).header("HX-Request", "true")).await
+        self.send(self.client.get(self.url(path)).header("HX-Request", "true"))
+            .await
     }
 
     /// Sends a form with the token of the last page; a signed-in person who has seen none yet opens one first.
@@ -73,7 +74,12 @@ impl Visitor {
     }
 
     /// Sends a form with a token of one's own choice.
-    pub async fn post_with_token(&self, path: &str, fields: &[(&str, &str)], token: &str) -> Answer {
+    pub async fn post_with_token(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        token: &str,
+    ) -> Answer {
         let mut all = fields.to_vec();
         all.push(("csrf_token", token));
         self.send(self.client.post(self.url(path)).form(&all)).await
@@ -84,7 +90,10 @@ impl Visitor {
         let token = self.token();
         let mut all = fields.to_vec();
         all.push(("csrf_token", token.as_str()));
-        let request = self.client.post(self.url(path)).header("HX-Request", "true");
+        let request = self
+            .client
+            .post(self.url(path))
+            .header("HX-Request", "true");
         self.send(request.form(&all)).await
     }
 
@@ -97,7 +106,10 @@ impl Visitor {
             body: response.text().await.expect("the answer is text"),
         };
         let cookies = answer.headers.get_all(SET_COOKIE);
-        if cookies.iter().any(|c| c.as_bytes().starts_with(b"session=")) {
+        if cookies
+            .iter()
+            .any(|c| c.as_bytes().starts_with(b"session="))
+        {
             // The old token was for the session before; the next form brings a new one.
             self.token.lock().expect("no panic before").clear();
         }
@@ -112,10 +124,35 @@ impl Visitor {
         self.token.lock().expect("no panic before").clone()
     }
 
+    /// Opens the login page and sends its form.
+    pub async fn log_in(&self, name: &str, password: &str) -> Answer {
+        self.get("/login").await;
+        self.post("/login", &[("username", name), ("password", password)])
+            .await
+    }
+
+    /// The value of a cookie that the site has set in `answer`.
+    pub fn cookie(answer: &Answer, name: &str) -> Option<String> {
+        answer.headers.get_all(SET_COOKIE).iter().find_map(|value| {
+            let (pair, _) = value.to_str().ok()?.split_once(';')?;
+            let (found, value) = pair.split_once('=')?;
+            (found == name).then(|| value.to_owned())
+        })
+    }
+
     /// Submits a post and gives its id.
     pub async fn submit_post(&self, title: &str, url: &str, text: &str, tags: &str) -> i64 {
-        let fields = [("title", title), ("url", url), ("text", text), ("tags", tags)];
-        let location = self.post("/posts", &fields).await.expect_status(303).location();
+        let fields = [
+            ("title", title),
+            ("url", url),
+            ("text", text),
+            ("tags", tags),
+        ];
+        let location = self
+            .post("/posts", &fields)
+            .await
+            .expect_status(303)
+            .location();
         number_after(&location, "/posts/")
     }
 
@@ -133,9 +170,14 @@ impl Visitor {
 }
 
 fn number_after(text: &str, mark: &str) -> i64 {
-    let rest = text.split_once(mark).map(|(_, rest)| rest).unwrap_or_default();
+    let rest = text
+        .split_once(mark)
+        .map(|(_, rest)| rest)
+        .unwrap_or_default();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or_else(|_| panic!("no number after {mark} in {text}"))
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("no number after {mark} in {text}"))
 }
 
 impl Answer {
@@ -148,7 +190,10 @@ impl Answer {
 
     /// A header's text, empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// Where a redirect leads.
@@ -160,7 +205,13 @@ impl Answer {
     pub fn texts(&self, selector: &str) -> Vec<String> {
         let dom = Html::parse_document(&self.body);
         dom.select(&Selector::parse(selector).expect("a selector"))
-            .map(|e| e.text().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" "))
+            .map(|e| {
+                e.text()
+                    .collect::<String>()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
             .collect()
     }
 
