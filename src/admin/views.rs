@@ -40,7 +40,7 @@ pub enum Standing {
     /// ●
     Well,
     /// ▲
-    Slow,
+    Due,
     /// ■
     Failing,
 }
@@ -50,7 +50,7 @@ impl Standing {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Well => "Well",
-            Self::Slow => "Slow",
+            Self::Due => "To do",
             Self::Failing => "Failing",
         }
     }
@@ -59,7 +59,7 @@ impl Standing {
     pub const fn shape(self) -> &'static str {
         match self {
             Self::Well => "●",
-            Self::Slow => "▲",
+            Self::Due => "▲",
             Self::Failing => "■",
         }
     }
@@ -68,7 +68,7 @@ impl Standing {
     pub const fn class(self) -> &'static str {
         match self {
             Self::Well => "well",
-            Self::Slow => "slow",
+            Self::Due => "slow",
             Self::Failing => "failing",
         }
     }

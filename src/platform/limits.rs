@@ -111,7 +111,7 @@ impl Limiter {
             Class::Write => self.write,
             Class::LoginAddress => rate(5, 60),
             Class::LoginAccount => rate(10, 3_600),
-            Class::Signup => rate(5, 3_600),
+            Class::Signup => rate(20, 3_600),
         }
     }
 

@@ -18,7 +18,7 @@ use actix_web::{
     web::Bytes,
 };
 use sha2::{Digest, Sha256};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Brotli's level: 4 gives most of what the highest gives, in a tenth of a tenth of the time.
 const BROTLI_LEVEL: i32 = 4;
@@ -26,6 +26,8 @@ const BROTLI_LEVEL: i32 = 4;
 const BROTLI_WINDOW: i32 = 22;
 const ZSTD_LEVEL: i32 = 6;
 const GZIP_LEVEL: u32 = 6;
+/// Pages that are compressed at once.
+static AT_ONCE: Semaphore = Semaphore::const_new(4);
 /// How an answer came about: `HIT`, `MISS` or `STALE`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// Headers that answer the moment, not the page.
@@ -132,6 +134,13 @@ impl Variant {
             .map(|tag| tag.trim().trim_start_matches("W/"))
             .any(|tag| tag == own || tag == "*")
     }
+}
+
+/// Compresses off the workers; a compressor takes megabytes while it works, so that only a few do at once.
+async fn compressed(plain: Bytes, encoding: Encoding) -> Option<Bytes> {
+    let _place = AT_ONCE.acquire().await.ok()?;
+    let task = tokio::task::spawn_blocking(move || encoding.compress(&plain));
+    task.await.ok()?.ok().map(Bytes::from)
 }
 
 /// How outdated a page is. The order is from good to worst.
@@ -259,14 +268,9 @@ impl Entry {
     /// The page in an encoding, made on a blocking thread by the first who asks for it.
     pub async fn variant(self: &Arc<Self>, encoding: Encoding) -> Arc<Variant> {
         let made = self.variants[encoding as usize].get_or_init(|| async {
-            let plain = self.plain.clone();
             let body = match encoding {
-                Encoding::Identity => Some(plain),
-                _ => tokio::task::spawn_blocking(move || encoding.compress(&plain))
-                    .await
-                    .ok()
-                    .and_then(Result::ok)
-                    .map(Bytes::from),
+                Encoding::Identity => Some(self.plain.clone()),
+                _ => compressed(self.plain.clone(), encoding).await,
             };
             match body {
                 Some(body) => self.dressed(encoding, body),

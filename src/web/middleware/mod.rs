@@ -10,7 +10,7 @@
 //! | [`record`] | one line, one count and one record a request, with its final status, kept pages included |
 //! | [`page_cache`] | guests' kept pages end the way here; what it keeps is what everything below has made |
 //! | span (`tracing-actix-web`, [`log::RequestSpan`]) | what is logged below says for which request |
-//! | compress | what is rendered below leaves compressed, unless it is to be kept: then it is compressed above, once |
+//! | [`compress`] | what is rendered below leaves compressed, unless it is to be kept: then it is compressed above, once |
 //! | [`boundary`] | turns every bare error below it into a page or an envelope |
 //! | session, identity | read the cookie; a guest costs nothing |
 //! | viewer (`accounts`) | who that is and what they may do, in one query |
@@ -20,6 +20,7 @@
 //! headers. It short-circuits with an `Ok` response.
 
 pub mod boundary;
+pub mod compress;
 pub mod context;
 pub mod guard;
 pub mod headers;
