@@ -5,6 +5,10 @@ use serde_json::json;
 
 use super::error::Error;
 
+/// Stands in the extensions of a request whose failure is for programs, although it is not below `/api`.
+#[derive(Clone, Copy, Debug)]
+pub struct WantsEnvelope;
+
 /// The envelope of a failure; a 5xx says nothing of its cause.
 pub fn failure(status: StatusCode, error: Option<&Error>) -> HttpResponse {
     let code = error.map_or_else(|| code(status), Error::code);

@@ -4,10 +4,20 @@ use std::sync::Arc;
 
 use crate::{
     config::Config,
-    platform::{db::Db, kv::Kv, limits::Limiter, settings::Settings, shutdown::ShuttingDown},
+    platform::{
+        activity::Activity,
+        cache::Cache,
+        db::Db,
+        health::Checks,
+        kv::Kv,
+        limits::Limiter,
+        observe::{metrics::Metrics, system::System},
+        settings::Settings,
+        shutdown::ShuttingDown,
+    },
 };
 
-use super::{session::Store, signing::Keys};
+use super::{cache::Pages, session::Store, signing::Keys};
 
 /// One per process, shared by all workers as `web::Data<State>`.
 pub struct State {
@@ -19,6 +29,18 @@ pub struct State {
     pub kv: Option<Kv>,
     /// Where sessions live.
     pub sessions: Store,
+    /// Guests' finished pages.
+    pub pages: Pages,
+    /// Values that are computed once.
+    pub cache: Cache,
+    /// Who requested what.
+    pub activity: Activity,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The machine and the process.
+    pub system: System,
+    /// Whether each part is well.
+    pub checks: Checks,
     /// Limits on requests.
     pub limiter: Limiter,
     /// What signs cookies and form tokens.

@@ -1,3 +1,5 @@
-//! Seeing what the process does. For now: its log. Must not know requests.
+//! Seeing what the process does: its log, its metrics, its machine. Must not know requests.
 
 pub mod log;
+pub mod metrics;
+pub mod system;

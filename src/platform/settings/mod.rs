@@ -32,6 +32,8 @@ pub struct Values {
     pub site_contact: Option<String>,
     /// `signup.mode`
     pub signup_mode: SignupMode,
+    /// `cache.pages`: whether guests' pages are kept.
+    pub cache_pages: bool,
 }
 
 impl Default for Values {
@@ -41,6 +43,7 @@ impl Default for Values {
             site_tagline: "Links worth your time, and talk worth reading".into(),
             site_contact: None,
             signup_mode: SignupMode::Open,
+            cache_pages: true,
         }
     }
 }
@@ -53,6 +56,7 @@ impl Values {
             site_tagline: read(rows, "site.tagline", default.site_tagline),
             site_contact: read(rows, "site.contact", None),
             signup_mode: read(rows, "signup.mode", default.signup_mode),
+            cache_pages: read(rows, "cache.pages", default.cache_pages),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! once. Must not know handlers.
 
 use actix_web::{
-    Error as ActixError, HttpResponse,
+    Error as ActixError, HttpMessage, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{Method, StatusCode, header},
@@ -11,7 +11,13 @@ use actix_web::{
 use askama::Template;
 
 use crate::web::{
-    context::Context, envelope, error::Error, form, page::Page, render, views::ErrorPage,
+    context::Context,
+    envelope::{self, WantsEnvelope},
+    error::Error,
+    form,
+    page::Page,
+    render,
+    views::ErrorPage,
 };
 
 /// Middleware function, see the module.
@@ -38,7 +44,9 @@ pub async fn boundary(
             (None, None) => tracing::error!(request.id = %id, status = status.as_u16(), "failed"),
         }
     }
-    let mut answer = if request.path().starts_with("/api/") {
+    let for_programs =
+        request.path().starts_with("/api/") || request.extensions().contains::<WantsEnvelope>();
+    let mut answer = if for_programs {
         envelope::failure(status, error)
     } else if matches!(error, Some(Error::LoginRequired)) {
         to_login(&request)

@@ -18,7 +18,10 @@ use futures_util::{FutureExt, StreamExt};
 
 use crate::{
     platform::limits::Class,
-    web::{context::Context, csrf, error::Error, form::Fields, state::State, viewer::Caller},
+    web::{
+        context::Context, csrf, envelope::WantsEnvelope, error::Error, form::Fields, state::State,
+        viewer::Caller,
+    },
 };
 
 /// Who may call a route.
@@ -34,6 +37,8 @@ pub enum Access {
     EvenBanned,
     /// Whose roles allow this action on this resource.
     May(&'static str, &'static str),
+    /// Whose roles allow this action on `ops`. Programs call these: what is refused is an envelope, not a page.
+    Operator(&'static str),
 }
 
 /// Longest body that a form may have, in bytes.
@@ -68,6 +73,9 @@ async fn guarded<B: MessageBody + 'static>(
         Err(error) => Err(error),
     };
     if let Err(error) = checked {
+        if matches!(access, Access::Operator(_)) {
+            request.extensions_mut().insert(WantsEnvelope);
+        }
         return Ok(ServiceResponse::from_err(error, request.into_parts().0));
     }
     let kept = request.request().clone();
@@ -102,7 +110,7 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
     match access {
         Access::Guest | Access::GuestWithoutToken => Ok(()),
         Access::EvenBanned => caller.viewer().map(|_| ()),
-        Access::Member | Access::May(..) => {
+        Access::Member | Access::May(..) | Access::Operator(_) => {
             let viewer = caller.viewer()?;
             if let (true, Some(ban)) = (changes, &viewer.ban) {
                 let end = ban
@@ -117,6 +125,9 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
             match access {
                 Access::May(resource, action) if !viewer.may_any(resource, action) => {
                     viewer.require(resource, action, &Default::default())
+                }
+                Access::Operator(action) if !viewer.may_any("ops", action) => {
+                    viewer.require("ops", action, &Default::default())
                 }
                 _ => Ok(()),
             }

@@ -1,4 +1,5 @@
-//! One span and one line a request (S44). Must not know sessions, and never writes a query string: it may hold secrets.
+//! The span that what is logged below belongs to (S44): which request it was for. Its own line is written by
+//! [`record`](super::record). Must not know sessions, and never holds a query string: it may hold secrets.
 
 use actix_web::{
     Error,
@@ -10,7 +11,7 @@ use tracing_actix_web::RootSpanBuilder;
 
 use crate::web::context::Context;
 
-/// Builds the span of a request for `tracing-actix-web`, and writes its line when the answer is ready.
+/// Builds the span of a request for `tracing-actix-web`.
 pub struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
@@ -26,18 +27,9 @@ impl RootSpanBuilder for RequestSpan {
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
-        let _entered = span.enter();
-        match outcome {
-            Ok(response) => {
-                let context = Context::get(response.request());
-                tracing::info!(
-                    http.status = response.status().as_u16(),
-                    http.route = response.request().match_pattern().unwrap_or_default(),
-                    duration_ms = context.started.elapsed().as_secs_f64() * 1_000.0,
-                    "answered"
-                );
-            }
-            Err(error) => tracing::error!(error = %error, "a middleware answered with an error"),
+        if let Err(error) = outcome {
+            let _entered = span.enter();
+            tracing::error!(error = %error, "a middleware answered with an error");
         }
     }
 }
