@@ -13,11 +13,13 @@ use actix_web::{
 
 use crate::{
     accounts::handlers::{login, password, preferences, profile, sessions, setup, signup},
+    admin::handlers as admin,
     news::{
         comments::{handlers as comments, lists as comment_lists},
         domains::handlers as domains,
         import::handlers as import,
         lists::handlers as lists,
+        moderation::handlers as moderation,
         posts::handlers as posts,
         profiles::handlers as profiles,
         tags::handlers as tags,
@@ -54,6 +56,14 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at("/posts/{id}/delete", [get(Member, posts::delete_form), post(Member, posts::delete)]));
     config.service(at("/posts/{id}/vote", [post(Member, votes::vote_post)]));
     config.service(at("/posts/{id}/comments", [post(Member, comments::create)]));
+    config.service(at("/posts/{id}/remove", [
+        get(May("post", "remove"), moderation::posts::remove_form),
+        post(May("post", "remove"), moderation::posts::remove),
+    ]));
+    config.service(at("/posts/{id}/restore", [
+        get(May("post", "restore"), moderation::posts::restore_form),
+        post(May("post", "restore"), moderation::posts::restore),
+    ]));
     // last: any other word is a slug
     config.service(at("/posts/{id}/{slug}", [get(Guest, posts::show)]));
 
@@ -65,11 +75,36 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at("/comments/{id}/edit", [get(Member, comments::edit_form), post(Member, comments::update)]));
     config.service(at("/comments/{id}/delete", [get(Member, comments::delete_form), post(Member, comments::delete)]));
     config.service(at("/comments/{id}/vote", [post(Member, votes::vote_comment)]));
+    config.service(at("/comments/{id}/remove", [
+        get(May("comment", "remove"), moderation::comments::remove_form),
+        post(May("comment", "remove"), moderation::comments::remove),
+    ]));
+    config.service(at("/comments/{id}/restore", [
+        get(May("comment", "restore"), moderation::comments::restore_form),
+        post(May("comment", "restore"), moderation::comments::restore),
+    ]));
 
     // People
     config.service(at("/users/{name}", [get(Guest, profiles::show)]));
     config.service(at("/users/{name}/posts", [get(Guest, profiles::posts)]));
     config.service(at("/users/{name}/comments", [get(Guest, comment_lists::by_author)]));
+
+    config.service(at("/users/{name}/ban", [
+        get(May("user", "ban"), moderation::users::ban_form),
+        post(May("user", "ban"), moderation::users::ban),
+    ]));
+    config.service(at("/users/{name}/unban", [
+        get(May("user", "unban"), moderation::users::unban_form),
+        post(May("user", "unban"), moderation::users::unban),
+    ]));
+    config.service(at("/moderation/log", [get(Guest, moderation::log::list)]));
+
+    // The console
+    config.service(at("/admin", [get(May("console", "read"), admin::index)]));
+    config.service(at("/admin/users", [get(May("user", "list"), admin::users::index)]));
+    config.service(at("/admin/users/{name}", [get(May("user", "list"), admin::users::show)]));
+    config.service(at("/admin/users/{name}/roles", [post(May("role", "set"), admin::users::set_roles)]));
+    config.service(at("/admin/users/{name}/sessions/end", [post(May("session", "end"), admin::users::end_sessions)]));
 
     // About the site
     config.service(at("/about", [get(Guest, pages::about)]));
@@ -79,6 +114,7 @@ pub fn configure(config: &mut ServiceConfig) {
     // Addresses of Hacker News, for what was imported
     config.service(at("/item", [get(Guest, import::item)]));
     config.service(at("/user", [get(Guest, import::user)]));
+
     // Getting in
     config.service(at("/signup", [get(Guest, signup::new_form), post(Guest, signup::create)]));
     config.service(at("/login", [get(Guest, login::new_form), post(Guest, login::create)]));

@@ -122,6 +122,8 @@ pub struct UsersIndexPage {
     pub query: String,
     /// The role that was filtered by; empty is any.
     pub role: String,
+    /// `banned`, where only those were asked for.
+    pub state: String,
     /// Every role's name.
     pub roles: Vec<String>,
     /// Who was found.
@@ -173,6 +175,8 @@ pub struct UsersShowPage {
     pub can_ban: bool,
     /// Whether "lift the ban" is offered.
     pub can_unban: bool,
+    /// Whether "log out everywhere" is offered.
+    pub can_end_sessions: bool,
 }
 
 /// One role that can be given.

@@ -2,8 +2,10 @@
 //!
 //! Exit status: 0 done, 1 failed (the reason stands on standard error), 2 misused.
 
+mod admin;
 mod check;
 mod db;
+mod events;
 mod healthcheck;
 mod import;
 mod migrate;
@@ -40,6 +42,12 @@ enum Command {
     /// Bring posts, comments and users here from another site.
     #[command(subcommand)]
     Import(import::Command),
+    /// Accounts from the terminal.
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// About the events.
+    #[command(subcommand)]
+    Events(events::Command),
     /// Compare every stored counter with the rows it counts.
     Verify,
     /// About the database.
@@ -84,6 +92,12 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             Command::Migrate => with_databases(config, async |databases| migrate::run(&databases.db).await).await,
             Command::Import(command) => {
                 with_schema(config, async |databases| import::run(&command, &databases.db).await).await
+            }
+            Command::Admin(command) => {
+                with_schema(config, async |databases| admin::run(&command, &databases).await).await
+            }
+            Command::Events(command) => {
+                with_schema(config, async |databases| events::run(&command, &databases.db).await).await
             }
             Command::Verify => with_schema(config, async |databases| verify::run(&databases.db).await).await,
             Command::Config(_) | Command::Db(_) | Command::Healthcheck => Ok(ExitCode::SUCCESS),

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
+use super::Banned;
 use crate::platform::db::Conn;
 
 /// A role that can be held.
@@ -152,21 +153,15 @@ pub async fn lock_subject(db: &mut Conn, user_id: i64) -> sqlx::Result<Option<Su
 }
 
 /// Projection of `UserBanned` and `UserUnbanned`.
-pub async fn set_ban(
-    db: impl PgExecutor<'_>,
-    user_id: i64,
-    at: Option<DateTime<Utc>>,
-    until: Option<DateTime<Utc>>,
-    reason: Option<&str>,
-) -> sqlx::Result<()> {
+pub async fn set_ban(db: impl PgExecutor<'_>, user_id: i64, ban: Option<&Banned>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users
             SET banned_at = $2, banned_until = $3, ban_reason = $4
           WHERE id = $1",
         user_id,
-        at,
-        until,
-        reason,
+        ban.map(|b| b.at),
+        ban.and_then(|b| b.until),
+        ban.map(|b| b.reason.as_str()),
     )
     .execute(db)
     .await?;
