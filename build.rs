@@ -15,15 +15,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=seeds");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut table = String::from("&[\n");
-    let mut files: Vec<PathBuf> = fs::read_dir("static")?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> = fs::read_dir("static")?
+        .map(|e| e.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
     files.sort();
     for path in files.iter().filter(|p| p.is_file()) {
         let bytes = fs::read(path)?;
-        let name = path.file_name().and_then(|n| n.to_str()).ok_or("a file name is not UTF-8")?;
-        let hash: String = Sha256::digest(&bytes).iter().take(5).map(|b| format!("{b:02x}")).collect();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .ok_or("a file name is not UTF-8")?;
+        let hash: String = Sha256::digest(&bytes)
+            .iter()
+            .take(5)
+            .map(|b| format!("{b:02x}"))
+            .collect();
         let brotli = out.join(format!("{name}.br"));
         compress(&bytes, &brotli)?;
-        let (stem, extension) = name.rsplit_once('.').ok_or("a file in static/ has no extension")?;
+        let (stem, extension) = name
+            .rsplit_once('.')
+            .ok_or("a file in static/ has no extension")?;
         table.push_str(&format!(
             "Asset {{ name: {name:?}, hashed: {:?}, plain: include_bytes!({:?}), brotli: include_bytes!({:?}) }},\n",
             format!("{stem}.{hash}.{extension}"),

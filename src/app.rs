@@ -14,21 +14,25 @@ use actix_web::{
 };
 use anyhow::Context as _;
 use secrecy::SecretString;
-use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tokio::sync::Notify;
 use tracing_actix_web::TracingLogger;
 
 use crate::{
     accounts,
-    config::Config,
+    config::{Config, Environment},
     news,
     ops::health,
     platform::{
         db::{self, Db, migrate},
+        flags::{self, Flags},
+        jobs::{self, Failure, Limits, Registry, Runner},
         kv::{self, Kv},
         limits::{Limiter, Rate},
+        notify::{Mailer, mail},
         process::home::Home,
-        settings::Settings,
+        settings::{self, Settings},
         shutdown::{Outcome, Shutdown, Signals, Stage, TOTAL},
+        tasks::Tasks,
     },
     routes,
     web::{
@@ -43,8 +47,16 @@ use crate::{
 
 /// How often each instance reads the settings anew.
 const SETTINGS_EVERY: Duration = Duration::from_secs(5);
-/// How often expired sessions and used form nonces are swept.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is noted when flags were last asked for.
+const FLAGS_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// Deletes what has run out: sessions, form nonces, mailed links, old jobs.
+const SWEEP: &str = "sweep";
+/// When that is done, every hour.
+const SWEEP_AT: &str = "17 * * * *";
+/// Jobs that one process does at once.
+const JOBS_AT_ONCE: usize = 4;
+/// Time that jobs at work have to finish at the end; then they are given back.
+const JOBS_LIMIT: Duration = Duration::from_secs(8);
 /// How long a request that was accepted may take to finish once the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 /// Time for an embedded database to stop.
@@ -73,7 +85,9 @@ pub async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow::Result
     };
     let mut options = db::Options::new(&url).context("DATABASE_URL cannot be read")?;
     options.max_connections = wanted.max_connections;
-    let db = Db::connect(&options).await.context("the database cannot be reached")?;
+    let db = Db::connect(&options)
+        .await
+        .context("the database cannot be reached")?;
     let kv = redis_url
         .map(|url| {
             let mut options = kv::Options::new(url);
@@ -120,7 +134,9 @@ async fn embedded(
     };
     let postgres = postgres?;
     let url = postgres.url().clone();
-    shutdown.register("postgres", Stage::Children, CHILD_LIMIT, move || postgres.stop());
+    shutdown.register("postgres", Stage::Children, CHILD_LIMIT, move || {
+        postgres.stop()
+    });
     Ok((url, redis_url))
 }
 
@@ -147,7 +163,12 @@ pub fn kept_secret(config: &Config) -> anyhow::Result<SecretString> {
                 .open(&path)
         })
         .and_then(|mut file| file.write_all(secret.as_bytes()))
-        .with_context(|| format!("no secret can be kept in {}; set SECRET_KEY", path.display()))?;
+        .with_context(|| {
+            format!(
+                "no secret can be kept in {}; set SECRET_KEY",
+                path.display()
+            )
+        })?;
     Ok(secret.into())
 }
 
@@ -164,7 +185,11 @@ impl Application {
     ///
     /// # Errors
     /// What stopped the start, in a sentence.
-    pub async fn build(config: Config, databases: Databases, shutdown: &mut Shutdown) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: Config,
+        databases: Databases,
+        shutdown: &mut Shutdown,
+    ) -> anyhow::Result<Self> {
         let Databases { db, kv } = databases;
         let applied = migrate::run(&db).await?;
         if applied.migrations + applied.seeds > 0 {
@@ -175,7 +200,19 @@ impl Application {
             );
         }
         let settings = Settings::default();
-        settings.refresh(&db).await.context("the settings cannot be read")?;
+        settings
+            .refresh(&db)
+            .await
+            .context("the settings cannot be read")?;
+        let flags = Flags::new(match config.environment {
+            Environment::Development => flags::Environment::Development,
+            Environment::Staging => flags::Environment::Staging,
+            Environment::Production => flags::Environment::Production,
+        });
+        flags
+            .refresh(&db)
+            .await
+            .context("the flags cannot be read")?;
         assets::read_from_disk(config.dev);
         health::mark_started();
         let state = Data::new(State {
@@ -187,17 +224,26 @@ impl Application {
                     max: config.limits.max,
                     window: config.limits.window,
                 },
+                settings.clone(),
+                flags.clone(),
             ),
             keys: Keys::new(&config.secret_keys),
+            mailer: mailer(&config, &settings.get().site_name)?,
+            tasks: Tasks::new(),
             shutting_down: shutdown.flag(),
             settings,
+            flags,
             db,
             kv,
             config: Arc::new(config),
         });
         let (port, server) = listen(&state)?;
-        register(&state, &server, shutdown);
-        Ok(Self { state, port, server })
+        register(&state, &server, shutdown)?;
+        Ok(Self {
+            state,
+            port,
+            server,
+        })
     }
 
     /// The port that was bound.
@@ -214,7 +260,11 @@ impl Application {
     ///
     /// # Errors
     /// When the server itself failed.
-    pub async fn run_until_stopped(self, mut signals: Signals, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+    pub async fn run_until_stopped(
+        self,
+        mut signals: Signals,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Outcome> {
         let delay = self.state.config.http.shutdown_delay;
         let mut server = tokio::spawn(self.server);
         let ended = tokio::select! {
@@ -239,53 +289,131 @@ impl Application {
 }
 
 /// What happens at the end, and what runs meanwhile.
-fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) {
+fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> anyhow::Result<()> {
     let handle = server.handle();
     shutdown.register("http", Stage::Drain, DRAIN, move || async move {
         handle.stop(true).await;
         Ok::<_, std::convert::Infallible>(())
     });
-    let settings = spawn_every(SETTINGS_EVERY, "settings", state, |state| async move {
-        state.settings.refresh(&state.db).await.map_err(Error::from)
+    let tasks = state.tasks.clone();
+    let runner = Runner::start(state.db.clone(), jobs(state)?, &tasks, JOBS_AT_ONCE);
+    let refreshed = state.clone();
+    tasks.every("settings", SETTINGS_EVERY, move || {
+        let state = refreshed.clone();
+        async move {
+            state.settings.refresh(&state.db).await?;
+            state.flags.refresh(&state.db).await
+        }
     });
-    let sweep = spawn_every(SWEEP_EVERY, "sweep", state, |state| async move {
-        state.sessions.sweep().await?;
-        news::posts::queries::delete_old_submissions(&mut state.db.conn().await?).await?;
-        Ok(())
+    let noted = state.clone();
+    tasks.every("flags asked for", FLAGS_NOTED_EVERY, move || {
+        let state = noted.clone();
+        async move { state.flags.note_asked(&state.db).await }
     });
-    shutdown.register("tasks", Stage::Work, Duration::from_secs(1), move || async move {
-        settings.abort();
-        sweep.abort();
-        Ok::<_, std::convert::Infallible>(())
-    });
-    let db = state.db.clone();
-    shutdown.register("database", Stage::Disconnect, Duration::from_secs(2), move || async move {
-        db.close();
-        Ok::<_, std::convert::Infallible>(())
-    });
-}
-
-/// Runs `work` again and again; what fails is logged, and the task goes on.
-fn spawn_every<F, Fut>(every: Duration, name: &'static str, state: &Data<State>, work: F) -> JoinHandle<()>
-where
-    F: Fn(Data<State>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    let state = state.clone();
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
-        loop {
-            ticks.tick().await;
-            // A task of its own, so that a panic stays inside.
-            match tokio::spawn(work(state.clone())).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(task = name, error = %error, "a background task failed"),
-                Err(error) => tracing::error!(task = name, error = %error, "a background task broke"),
+    // What is heard is read anew by a task of its own: the line itself never waits.
+    let steer = Arc::new(Notify::new());
+    let (steered, heard) = (state.clone(), Arc::clone(&steer));
+    tasks.forever("settings heard", move |token| {
+        let (state, heard) = (steered.clone(), Arc::clone(&heard));
+        async move {
+            loop {
+                tokio::select! {
+                    () = token.cancelled() => return Ok::<_, sqlx::Error>(()),
+                    () = heard.notified() => {}
+                }
+                state.settings.refresh(&state.db).await?;
+                state.flags.refresh(&state.db).await?;
             }
         }
-    })
+    });
+    let (listening, woken) = (state.clone(), runner.clone());
+    tasks.forever("notifications", move |token| {
+        let (state, runner, steer) = (listening.clone(), woken.clone(), Arc::clone(&steer));
+        async move {
+            let hear = |channel: Option<&str>| {
+                if channel.is_none_or(|name| name == jobs::CHANNEL) {
+                    runner.wake();
+                }
+                if channel.is_none_or(|name| name != jobs::CHANNEL) {
+                    steer.notify_one();
+                }
+            };
+            tokio::select! {
+                () = token.cancelled() => Ok(()),
+                ended = db::listen(&state.db, &[jobs::CHANNEL, settings::CHANNEL, flags::CHANNEL], hear) => ended,
+            }
+        }
+    });
+    shutdown.register(
+        "tasks",
+        Stage::Work,
+        JOBS_LIMIT + Duration::from_secs(2),
+        move || async move {
+            if tokio::time::timeout(JOBS_LIMIT, tasks.stop())
+                .await
+                .is_err()
+            {
+                runner.release().await?;
+            }
+            Ok::<_, sqlx::Error>(())
+        },
+    );
+    let db = state.db.clone();
+    shutdown.register(
+        "database",
+        Stage::Disconnect,
+        Duration::from_secs(2),
+        move || async move {
+            db.close();
+            Ok::<_, std::convert::Infallible>(())
+        },
+    );
+    Ok(())
+}
+
+/// Every kind of job, and when the periodic ones come.
+fn jobs(state: &Data<State>) -> anyhow::Result<Registry> {
+    let mut registry = Registry::new();
+    accounts::letters::register(&mut registry, state);
+    let swept = state.clone();
+    registry.on(SWEEP, Limits::default(), move |_| {
+        let state = swept.clone();
+        async move {
+            state.sessions.sweep().await.map_err(Failure::again)?;
+            let mut conn = state.db.conn().await?;
+            news::posts::queries::delete_old_submissions(&mut conn).await?;
+            accounts::letters::queries::delete_old_tokens(&mut conn).await?;
+            jobs::sweep(&mut conn).await?;
+            Ok(())
+        }
+    });
+    registry.cron(SWEEP, SWEEP_AT).map_err(anyhow::Error::msg)?;
+    Ok(registry)
+}
+
+/// The way out for letters: the mail server; an outbox to read on a development site without one; else none.
+fn mailer(config: &Config, site_name: &str) -> anyhow::Result<Mailer> {
+    let way = match (&config.mail.smtp_url, config.environment) {
+        (Some(url), _) => mail::Way::Smtp(url.clone()),
+        (None, Environment::Development) => mail::Way::Outbox,
+        (None, _) => mail::Way::Off,
+    };
+    if matches!(way, mail::Way::Off) {
+        tracing::warn!(
+            "SMTP_URL is not set: no mail leaves, so nobody can confirm an address or reset a password by mail"
+        );
+    }
+    let from = match &config.mail.from {
+        Some(from) => from.clone(),
+        None => {
+            let host = config.http.base_url.domain().unwrap_or("localhost");
+            let address = format!("noreply@{host}")
+                .parse()
+                .context("MAIL_FROM is not set, and BASE_URL gives none")?;
+            lettre::message::Mailbox::new(Some(site_name.to_owned()), address)
+        }
+    };
+    Mailer::new(&way, from).context("SMTP_URL")
 }
 
 /// Binds the port and starts the workers. The order of the stack and its reasons stand in `web/middleware/mod.rs`.

@@ -1,11 +1,11 @@
 //! BetterNews
-pub mod config;
-pub mod platform;
-pub mod web;
 pub mod accounts;
-pub mod news;
 pub mod admin;
-pub mod ops;
-pub mod routes;
 pub mod app;
 pub mod cli;
+pub mod config;
+pub mod news;
+pub mod ops;
+pub mod platform;
+pub mod routes;
+pub mod web;

@@ -12,7 +12,9 @@ use actix_web::{
 };
 
 use crate::{
-    accounts::handlers::{login, password, preferences, profile, sessions, setup, signup},
+    accounts::handlers::{
+        email, login, password, preferences, profile, recovery, sessions, setup, signup,
+    },
     admin::handlers as admin,
     news::{
         comments::{handlers as comments, lists as comment_lists},
@@ -52,18 +54,30 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at("/submit/preview", [post(Member, posts::preview)]));
     config.service(at("/posts", [post(Member, posts::create)]));
     config.service(at("/posts/{id}", [get(Guest, posts::show_bare)]));
-    config.service(at("/posts/{id}/edit", [get(Member, posts::edit_form), post(Member, posts::update)]));
-    config.service(at("/posts/{id}/delete", [get(Member, posts::delete_form), post(Member, posts::delete)]));
+    config.service(at(
+        "/posts/{id}/edit",
+        [get(Member, posts::edit_form), post(Member, posts::update)],
+    ));
+    config.service(at(
+        "/posts/{id}/delete",
+        [get(Member, posts::delete_form), post(Member, posts::delete)],
+    ));
     config.service(at("/posts/{id}/vote", [post(Member, votes::vote_post)]));
     config.service(at("/posts/{id}/comments", [post(Member, comments::create)]));
-    config.service(at("/posts/{id}/remove", [
-        get(May("post", "remove"), moderation::posts::remove_form),
-        post(May("post", "remove"), moderation::posts::remove),
-    ]));
-    config.service(at("/posts/{id}/restore", [
-        get(May("post", "restore"), moderation::posts::restore_form),
-        post(May("post", "restore"), moderation::posts::restore),
-    ]));
+    config.service(at(
+        "/posts/{id}/remove",
+        [
+            get(May("post", "remove"), moderation::posts::remove_form),
+            post(May("post", "remove"), moderation::posts::remove),
+        ],
+    ));
+    config.service(at(
+        "/posts/{id}/restore",
+        [
+            get(May("post", "restore"), moderation::posts::restore_form),
+            post(May("post", "restore"), moderation::posts::restore),
+        ],
+    ));
     // last: any other word is a slug
     config.service(at("/posts/{id}/{slug}", [get(Guest, posts::show)]));
 
@@ -71,40 +85,142 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at("/comments", [get(Guest, comment_lists::newest)]));
     config.service(at("/threads", [get(Member, comment_lists::own)]));
     config.service(at("/comments/{id}", [get(Guest, comments::show)]));
-    config.service(at("/comments/{id}/reply", [get(Member, comments::reply_form)]));
-    config.service(at("/comments/{id}/edit", [get(Member, comments::edit_form), post(Member, comments::update)]));
-    config.service(at("/comments/{id}/delete", [get(Member, comments::delete_form), post(Member, comments::delete)]));
-    config.service(at("/comments/{id}/vote", [post(Member, votes::vote_comment)]));
-    config.service(at("/comments/{id}/remove", [
-        get(May("comment", "remove"), moderation::comments::remove_form),
-        post(May("comment", "remove"), moderation::comments::remove),
-    ]));
-    config.service(at("/comments/{id}/restore", [
-        get(May("comment", "restore"), moderation::comments::restore_form),
-        post(May("comment", "restore"), moderation::comments::restore),
-    ]));
+    config.service(at(
+        "/comments/{id}/reply",
+        [get(Member, comments::reply_form)],
+    ));
+    config.service(at(
+        "/comments/{id}/edit",
+        [
+            get(Member, comments::edit_form),
+            post(Member, comments::update),
+        ],
+    ));
+    config.service(at(
+        "/comments/{id}/delete",
+        [
+            get(Member, comments::delete_form),
+            post(Member, comments::delete),
+        ],
+    ));
+    config.service(at(
+        "/comments/{id}/vote",
+        [post(Member, votes::vote_comment)],
+    ));
+    config.service(at(
+        "/comments/{id}/remove",
+        [
+            get(May("comment", "remove"), moderation::comments::remove_form),
+            post(May("comment", "remove"), moderation::comments::remove),
+        ],
+    ));
+    config.service(at(
+        "/comments/{id}/restore",
+        [
+            get(
+                May("comment", "restore"),
+                moderation::comments::restore_form,
+            ),
+            post(May("comment", "restore"), moderation::comments::restore),
+        ],
+    ));
 
     // People
     config.service(at("/users/{name}", [get(Guest, profiles::show)]));
     config.service(at("/users/{name}/posts", [get(Guest, profiles::posts)]));
-    config.service(at("/users/{name}/comments", [get(Guest, comment_lists::by_author)]));
+    config.service(at(
+        "/users/{name}/comments",
+        [get(Guest, comment_lists::by_author)],
+    ));
 
-    config.service(at("/users/{name}/ban", [
-        get(May("user", "ban"), moderation::users::ban_form),
-        post(May("user", "ban"), moderation::users::ban),
-    ]));
-    config.service(at("/users/{name}/unban", [
-        get(May("user", "unban"), moderation::users::unban_form),
-        post(May("user", "unban"), moderation::users::unban),
-    ]));
+    config.service(at(
+        "/users/{name}/ban",
+        [
+            get(May("user", "ban"), moderation::users::ban_form),
+            post(May("user", "ban"), moderation::users::ban),
+        ],
+    ));
+    config.service(at(
+        "/users/{name}/unban",
+        [
+            get(May("user", "unban"), moderation::users::unban_form),
+            post(May("user", "unban"), moderation::users::unban),
+        ],
+    ));
     config.service(at("/moderation/log", [get(Guest, moderation::log::list)]));
 
     // The console
     config.service(at("/admin", [get(May("console", "read"), admin::index)]));
-    config.service(at("/admin/users", [get(May("user", "list"), admin::users::index)]));
-    config.service(at("/admin/users/{name}", [get(May("user", "list"), admin::users::show)]));
-    config.service(at("/admin/users/{name}/roles", [post(May("role", "set"), admin::users::set_roles)]));
-    config.service(at("/admin/users/{name}/sessions/end", [post(May("session", "end"), admin::users::end_sessions)]));
+    config.service(at("/dev/outbox", [get(May("mail", "read"), admin::outbox)]));
+    config.service(at(
+        "/admin/jobs",
+        [get(May("job", "read"), admin::jobs::index)],
+    ));
+    config.service(at(
+        "/admin/jobs/{id}/run",
+        [post(May("job", "run"), admin::jobs::run)],
+    ));
+    config.service(at(
+        "/admin/jobs/{id}/delete",
+        [post(May("job", "delete"), admin::jobs::delete)],
+    ));
+    config.service(at(
+        "/admin/jobs/schedules/{kind}/run",
+        [post(May("job", "run"), admin::jobs::run_schedule)],
+    ));
+    config.service(at(
+        "/admin/settings",
+        [get(May("setting", "read"), admin::settings::index)],
+    ));
+    config.service(at(
+        "/admin/settings/{key}",
+        [
+            get(May("setting", "set"), admin::settings::edit_form),
+            post(May("setting", "set"), admin::settings::update),
+        ],
+    ));
+    config.service(at(
+        "/admin/settings/{key}/reset",
+        [post(May("setting", "set"), admin::settings::reset)],
+    ));
+    config.service(at(
+        "/admin/flags",
+        [
+            get(May("flag", "read"), admin::flags::index),
+            post(May("flag", "set"), admin::flags::create),
+        ],
+    ));
+    config.service(at(
+        "/admin/flags/{name}",
+        [
+            get(May("flag", "set"), admin::flags::edit_form),
+            post(May("flag", "set"), admin::flags::update),
+        ],
+    ));
+    config.service(at(
+        "/admin/flags/{name}/delete",
+        [post(May("flag", "set"), admin::flags::delete)],
+    ));
+    config.service(at(
+        "/admin/audit",
+        [get(May("audit", "read"), admin::audit::index)],
+    ));
+    config.service(at(
+        "/admin/users",
+        [get(May("user", "list"), admin::users::index)],
+    ));
+    config.service(at(
+        "/admin/users/{name}",
+        [get(May("user", "list"), admin::users::show)],
+    ));
+    config.service(at(
+        "/admin/users/{name}/roles",
+        [post(May("role", "set"), admin::users::set_roles)],
+    ));
+    config.service(at(
+        "/admin/users/{name}/sessions/end",
+        [post(May("session", "end"), admin::users::end_sessions)],
+    ));
 
     // About the site
     config.service(at("/about", [get(Guest, pages::about)]));
@@ -116,19 +232,84 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at("/user", [get(Guest, import::user)]));
 
     // Getting in
-    config.service(at("/signup", [get(Guest, signup::new_form), post(Guest, signup::create)]));
-    config.service(at("/login", [get(Guest, login::new_form), post(Guest, login::create)]));
+    config.service(at(
+        "/signup",
+        [get(Guest, signup::new_form), post(Guest, signup::create)],
+    ));
+    config.service(at(
+        "/login",
+        [get(Guest, login::new_form), post(Guest, login::create)],
+    ));
     config.service(at("/logout", [post(EvenBanned, login::delete)]));
-    config.service(at("/setup", [get(Guest, setup::new_form), post(Guest, setup::create)]));
+    config.service(at(
+        "/password/forgot",
+        [
+            get(Guest, recovery::forgot_form),
+            post(Guest, recovery::forgot),
+        ],
+    ));
+    config.service(at(
+        "/password/reset/{token}",
+        [
+            get(Guest, recovery::reset_form),
+            post(Guest, recovery::reset),
+        ],
+    ));
+    config.service(at(
+        "/email/verify/{token}",
+        [get(Guest, email::verify_form), post(Guest, email::verify)],
+    ));
+    config.service(at(
+        "/setup",
+        [get(Guest, setup::new_form), post(Guest, setup::create)],
+    ));
 
     // One's own settings
-    config.service(at("/settings/profile", [get(Member, profile::edit_form), post(Member, profile::update)]));
-    config.service(at("/settings/preferences", [get(Member, preferences::edit_form), post(EvenBanned, preferences::update)]));
-    config.service(at("/settings/password", [get(Member, password::edit_form), post(EvenBanned, password::update)]));
+    config.service(at(
+        "/settings/profile",
+        [
+            get(Member, profile::edit_form),
+            post(Member, profile::update),
+        ],
+    ));
+    config.service(at(
+        "/settings/preferences",
+        [
+            get(Member, preferences::edit_form),
+            post(EvenBanned, preferences::update),
+        ],
+    ));
+    config.service(at(
+        "/settings/email",
+        [
+            get(Member, email::edit_form),
+            post(EvenBanned, email::update),
+        ],
+    ));
+    config.service(at(
+        "/settings/email/resend",
+        [post(EvenBanned, email::resend)],
+    ));
+    config.service(at(
+        "/settings/password",
+        [
+            get(Member, password::edit_form),
+            post(EvenBanned, password::update),
+        ],
+    ));
     config.service(at("/settings/sessions", [get(Member, sessions::list)]));
-    config.service(at("/settings/sessions/end-others", [post(EvenBanned, sessions::end_others)]));
-    config.service(at("/settings/sessions/{id}/end", [post(EvenBanned, sessions::end)]));
-    config.service(at("/theme", [post(GuestWithoutToken, preferences::set_theme)]));
+    config.service(at(
+        "/settings/sessions/end-others",
+        [post(EvenBanned, sessions::end_others)],
+    ));
+    config.service(at(
+        "/settings/sessions/{id}/end",
+        [post(EvenBanned, sessions::end)],
+    ));
+    config.service(at(
+        "/theme",
+        [post(GuestWithoutToken, preferences::set_theme)],
+    ));
 
     // Files
     config.service(at("/static/{file}", [get(Guest, assets::show)]));
@@ -186,6 +367,9 @@ where
 {
     Entry {
         method: Method::POST,
-        route: Route::new().guard(Post()).to(handler).wrap(from_fn(guard(access))),
+        route: Route::new()
+            .guard(Post())
+            .to(handler)
+            .wrap(from_fn(guard(access))),
     }
 }

@@ -39,8 +39,16 @@ mod tests {
     #[test]
     fn nothing_is_fine_and_nonsense_is_not() {
         assert_eq!(Email::parse_optional("  "), Ok(None));
-        assert!(matches!(Email::parse_optional(" a@example.org "), Ok(Some(e)) if e.as_str() == "a@example.org"));
-        for bad in ["a", "a@", "@b", "a b@example.org", &format!("{}@example.org", "a".repeat(250))] {
+        assert!(
+            matches!(Email::parse_optional(" a@example.org "), Ok(Some(e)) if e.as_str() == "a@example.org")
+        );
+        for bad in [
+            "a",
+            "a@",
+            "@b",
+            "a b@example.org",
+            &format!("{}@example.org", "a".repeat(250)),
+        ] {
             assert!(Email::parse_optional(bad).is_err(), "{bad}");
         }
     }

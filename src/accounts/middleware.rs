@@ -86,7 +86,10 @@ async fn resolve(request: &ServiceRequest, state: &State) -> Result<(Caller, Opt
         };
         return Ok((caller, None));
     }
-    let id = request.get_identity().ok().and_then(|identity| identity.id().ok());
+    let id = request
+        .get_identity()
+        .ok()
+        .and_then(|identity| identity.id().ok());
     let Some(id) = id.and_then(|id| id.parse::<i64>().ok()) else {
         return Ok((Caller::default(), None));
     };

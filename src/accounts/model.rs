@@ -31,7 +31,9 @@ const ACTIVE_EVERY: TimeDelta = TimeDelta::minutes(1);
 impl ViewerRow {
     /// The account's id, if it is time to note that its owner is about.
     pub fn active_again(&self, now: DateTime<Utc>) -> Option<i64> {
-        let stale = self.last_active_at.is_none_or(|at| now - at >= ACTIVE_EVERY);
+        let stale = self
+            .last_active_at
+            .is_none_or(|at| now - at >= ACTIVE_EVERY);
         stale.then_some(self.user_id)
     }
 }

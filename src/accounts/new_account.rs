@@ -19,10 +19,17 @@ impl NewAccount {
     ///
     /// # Errors
     /// All that is wrong with it, by the fields `username`, `email` and `password`.
-    pub fn parse(username: &str, email: &str, password: &str, site_name: &str) -> Result<Self, FormErrors> {
+    pub fn parse(
+        username: &str,
+        email: &str,
+        password: &str,
+        site_name: &str,
+    ) -> Result<Self, FormErrors> {
         let mut errors = FormErrors::default();
-        let name = Username::parse(username).map_err(|sentence| errors.add("username", "format", sentence));
-        let address = Email::parse_optional(email).map_err(|sentence| errors.add("email", "format", sentence));
+        let name = Username::parse(username)
+            .map_err(|sentence| errors.add("username", "format", sentence));
+        let address = Email::parse_optional(email)
+            .map_err(|sentence| errors.add("email", "format", sentence));
         let secret = NewPassword::parse(password, &[username, email, site_name])
             .map_err(|sentence| errors.add("password", "strength", sentence));
         match (name, address, secret) {
@@ -41,5 +48,8 @@ pub const TAKEN: &str = "This name is taken. Choose another.";
 
 /// Whether an insert failed because somebody has the name, in whatever mixture of cases.
 pub fn is_taken(error: &sqlx::Error) -> bool {
-    matches!(violated(error), Some("users_name_key_key" | "users_username_key"))
+    matches!(
+        violated(error),
+        Some("users_name_key_key" | "users_username_key")
+    )
 }

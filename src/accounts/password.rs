@@ -26,8 +26,7 @@ const LANES: u32 = 1;
 
 /// A hash, by these parameters, of random bytes that nobody kept: checked where there is no account, so that the answer
 /// takes the same time.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGtub3dzIGl0$ye1mc0JQyRIMtp7Ld8R5SDuwRMXBWgVHZvNXZwaDnkE";
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGtub3dzIGl0$ye1mc0JQyRIMtp7Ld8R5SDuwRMXBWgVHZvNXZwaDnkE";
 
 /// The commonest passwords of eight characters and more, one a line, in lower case. Written down for this project from
 /// what the yearly published lists of leaked passwords have in common; see the file.
@@ -64,7 +63,9 @@ impl NewPassword {
             return Err("This password is too long: 1,000 bytes are the most.");
         }
         if is_guessable(typed, names) {
-            return Err("This password is one of the first that somebody would try. A few words in a row do well.");
+            return Err(
+                "This password is one of the first that somebody would try. A few words in a row do well.",
+            );
         }
         Ok(Self(typed.into()))
     }
@@ -83,7 +84,10 @@ fn is_guessable(password: &str, names: &[&str]) -> bool {
         || names
             .iter()
             .map(|name| name.trim().to_lowercase())
-            .any(|name| !name.is_empty() && (lower == name || stem == name || lower == format!("{name}{name}")))
+            .any(|name| {
+                !name.is_empty()
+                    && (lower == name || stem == name || lower == format!("{name}{name}"))
+            })
 }
 
 /// What came of comparing a password with a hash.
@@ -124,15 +128,26 @@ pub async fn verify(password: SecretString, stored: Option<String>) -> Result<Ve
 
 fn make(password: &str) -> Result<String, Error> {
     let hash = argon2().hash_password(password.as_bytes());
-    Ok(hash.map_err(|e| Error::Internal(anyhow::anyhow!("argon2: {e}")))?.to_string())
+    Ok(hash
+        .map_err(|e| Error::Internal(anyhow::anyhow!("argon2: {e}")))?
+        .to_string())
 }
 
 fn compare(password: &str, stored: Option<&str>) -> Result<Verdict, Error> {
     // Nobody has a longer one, and none is cut short to be compared.
-    let (password, too_long) = if password.len() > BYTES_MAX { ("", true) } else { (password, false) };
-    let parsed = PasswordHash::new(stored.unwrap_or(NOBODY))
-        .map_err(|e| Error::Internal(anyhow::anyhow!("a stored password hash cannot be read: {e}")))?;
-    let right = argon2().verify_password(password.as_bytes(), &parsed).is_ok();
+    let (password, too_long) = if password.len() > BYTES_MAX {
+        ("", true)
+    } else {
+        (password, false)
+    };
+    let parsed = PasswordHash::new(stored.unwrap_or(NOBODY)).map_err(|e| {
+        Error::Internal(anyhow::anyhow!(
+            "a stored password hash cannot be read: {e}"
+        ))
+    })?;
+    let right = argon2()
+        .verify_password(password.as_bytes(), &parsed)
+        .is_ok();
     Ok(if !right || too_long || stored.is_none() {
         Verdict::Wrong
     } else if is_weaker(&parsed) {
@@ -143,7 +158,11 @@ fn compare(password: &str, stored: Option<&str>) -> Result<Verdict, Error> {
 }
 
 fn is_weaker(hash: &PasswordHash) -> bool {
-    let below = |name: &str, least: u32| hash.params.get_decimal(name).is_none_or(|value| value < least);
+    let below = |name: &str, least: u32| {
+        hash.params
+            .get_decimal(name)
+            .is_none_or(|value| value < least)
+    };
     hash.algorithm.as_str() != "argon2id" || below("m", MEMORY_KIB) || below("t", PASSES)
 }
 
@@ -154,7 +173,9 @@ fn argon2() -> Argon2<'static> {
 
 /// Runs `work` on a blocking thread, two at once. The permits go along, so that a request that is given up does not make
 /// room for one more while its hash is still being made.
-async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn off_the_workers<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let busy = || Error::Unavailable("too many passwords are being checked".into());
     let queued = QUEUE.try_acquire().map_err(|_| busy())?;
     let working = WORKING.acquire().await.map_err(|_| busy())?;
@@ -178,7 +199,10 @@ mod tests {
     fn length_counts_and_composition_does_not() {
         assert!(!taken("sevench"));
         assert!(taken("eightcha"));
-        assert!(taken("alllowercasewords"), "no digit, no sign, no capital asked for");
+        assert!(
+            taken("alllowercasewords"),
+            "no digit, no sign, no capital asked for"
+        );
         assert!(taken(&"correct horse battery staple ".repeat(3)));
         assert!(taken("пароль-длинный"), "characters are counted, not bytes");
         assert!(!taken(&"ab".repeat(501)));
@@ -187,8 +211,18 @@ mod tests {
     #[test]
     fn the_first_guesses_are_refused() {
         for bad in [
-            "password", "PassWord", "password123", "Password2026!", "12345678", "qwertyuiop", "iloveyou", "aaaaaaaa",
-            "alice123", "AliceAlice", "betternews", "betternews2026",
+            "password",
+            "PassWord",
+            "password123",
+            "Password2026!",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou",
+            "aaaaaaaa",
+            "alice123",
+            "AliceAlice",
+            "betternews",
+            "betternews2026",
         ] {
             assert!(!taken(bad), "{bad}");
         }
@@ -198,7 +232,10 @@ mod tests {
     fn the_list_holds_only_what_the_length_lets_through() {
         assert!(COMMON.len() >= 300, "{} passwords", COMMON.len());
         for common in COMMON.iter() {
-            assert!(common.chars().count() >= LENGTH_MIN, "{common} is too short to be taken anyway");
+            assert!(
+                common.chars().count() >= LENGTH_MIN,
+                "{common} is too short to be taken anyway"
+            );
             assert_eq!(common.to_lowercase(), **common);
         }
     }
@@ -207,10 +244,20 @@ mod tests {
     async fn a_hash_knows_its_password_whole() {
         let password = "a\0 very secret one \u{202E}";
         let stored = hash(NewPassword(password.into())).await.expect("hashed");
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        let verdict = async |typed: &str| verify(typed.into(), Some(stored.clone())).await.expect("compared");
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
+        let verdict = async |typed: &str| {
+            verify(typed.into(), Some(stored.clone()))
+                .await
+                .expect("compared")
+        };
         assert_eq!(verdict(password).await, Verdict::Right);
-        assert_eq!(verdict(password.trim_end_matches('\u{202E}')).await, Verdict::Wrong);
+        assert_eq!(
+            verdict(password.trim_end_matches('\u{202E}')).await,
+            Verdict::Wrong
+        );
         assert_eq!(verdict("").await, Verdict::Wrong);
     }
 
@@ -218,14 +265,30 @@ mod tests {
     async fn without_an_account_every_password_is_wrong_and_costs_as_much() {
         let parsed = PasswordHash::new(NOBODY).expect("readable");
         assert!(!is_weaker(&parsed), "made with today's parameters");
-        assert_eq!(verify("anything".into(), None).await.expect("compared"), Verdict::Wrong);
+        assert_eq!(
+            verify("anything".into(), None).await.expect("compared"),
+            Verdict::Wrong
+        );
     }
 
     #[test]
     fn an_old_hash_is_to_be_made_anew() {
-        let old = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8_192, 1, 1, None).expect("valid"));
-        let stored = old.hash_password(b"some password").expect("hashed").to_string();
-        assert_eq!(compare("some password", Some(&stored)).expect("compared"), Verdict::RightButOld);
-        assert_eq!(compare("another", Some(&stored)).expect("compared"), Verdict::Wrong);
+        let old = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(8_192, 1, 1, None).expect("valid"),
+        );
+        let stored = old
+            .hash_password(b"some password")
+            .expect("hashed")
+            .to_string();
+        assert_eq!(
+            compare("some password", Some(&stored)).expect("compared"),
+            Verdict::RightButOld
+        );
+        assert_eq!(
+            compare("another", Some(&stored)).expect("compared"),
+            Verdict::Wrong
+        );
     }
 }

@@ -36,7 +36,10 @@ pub struct Credentials {
 }
 
 /// The account of this name (in any case) or of this proven address.
-pub async fn find_credentials(db: impl PgExecutor<'_>, name_or_email: &str) -> sqlx::Result<Option<Credentials>> {
+pub async fn find_credentials(
+    db: impl PgExecutor<'_>,
+    name_or_email: &str,
+) -> sqlx::Result<Option<Credentials>> {
     sqlx::query_as!(
         Credentials,
         "SELECT id, username, password_hash, banned_at, banned_until, ban_reason
@@ -51,7 +54,10 @@ pub async fn find_credentials(db: impl PgExecutor<'_>, name_or_email: &str) -> s
 }
 
 /// The same by id.
-pub async fn find_credentials_by_id(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<Option<Credentials>> {
+pub async fn find_credentials_by_id(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+) -> sqlx::Result<Option<Credentials>> {
     sqlx::query_as!(
         Credentials,
         "SELECT id, username, password_hash, banned_at, banned_until, ban_reason
@@ -65,9 +71,12 @@ pub async fn find_credentials_by_id(db: impl PgExecutor<'_>, user_id: i64) -> sq
 
 /// Whether somebody has this name, in any case.
 pub async fn is_taken(db: impl PgExecutor<'_>, name_key: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM users WHERE name_key = $1) AS "taken!""#, name_key)
-        .fetch_one(db)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM users WHERE name_key = $1) AS "taken!""#,
+        name_key
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Makes an account and gives its id. `users_name_key_key` is violated where the name is taken.
@@ -91,7 +100,11 @@ pub async fn insert(
 }
 
 /// Sets an account's password; false if there is none, or it is an imported one.
-pub async fn set_password(db: impl PgExecutor<'_>, user_id: i64, password_hash: &str) -> sqlx::Result<bool> {
+pub async fn set_password(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+    password_hash: &str,
+) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE users
             SET password_hash = $2
@@ -106,7 +119,12 @@ pub async fn set_password(db: impl PgExecutor<'_>, user_id: i64, password_hash: 
 }
 
 /// Replaces the hash of a password that has not changed, unless it has changed meanwhile.
-pub async fn replace_hash(db: impl PgExecutor<'_>, user_id: i64, old: &str, new: &str) -> sqlx::Result<()> {
+pub async fn replace_hash(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+    old: &str,
+    new: &str,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users
             SET password_hash = $3
@@ -149,7 +167,11 @@ pub struct Preferences<'a> {
 }
 
 /// Keeps someone's preferences.
-pub async fn set_preferences(db: impl PgExecutor<'_>, user_id: i64, chosen: &Preferences<'_>) -> sqlx::Result<()> {
+pub async fn set_preferences(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+    chosen: &Preferences<'_>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users
             SET theme = $2, compact = $3, shortcuts = $4, time_zone = $5

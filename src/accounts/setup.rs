@@ -74,7 +74,14 @@ pub async fn redeem(
     if !matches(stored.as_deref(), token) {
         return Ok(Redeemed::Stale);
     }
-    let user_id = match queries::insert(&mut *conn, &account.username, account.email.as_ref(), password_hash).await {
+    let user_id = match queries::insert(
+        &mut *conn,
+        &account.username,
+        account.email.as_ref(),
+        password_hash,
+    )
+    .await
+    {
         Ok(id) => id,
         Err(error) if new_account::is_taken(&error) => return Ok(Redeemed::Taken),
         Err(error) => return Err(error.into()),

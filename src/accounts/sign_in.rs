@@ -17,20 +17,32 @@ use crate::web::{
 ///
 /// # Errors
 /// [`Error::Unavailable`] when sessions cannot be kept now; then nobody is signed in.
-pub async fn begin(request: &HttpRequest, state: &State, user_id: i64, remember: bool) -> Result<TokenHash, Error> {
+pub async fn begin(
+    request: &HttpRequest,
+    state: &State,
+    user_id: i64,
+    remember: bool,
+) -> Result<TokenHash, Error> {
     let context = Context::get(request);
     let caller = Caller::get(request);
     if let (Some(old_id), Some(old)) = (caller.id(), session_of(&caller)) {
         state.sessions.end(old_id, old).await?;
     }
-    let record = Record::new(user_id, remember, &context.agent, context.address, context.now);
+    let record = Record::new(
+        user_id,
+        remember,
+        &context.agent,
+        context.address,
+        context.now,
+    );
     let token = state.sessions.begin(&record).await?;
     let name = TokenHash::of(&token);
     request
         .get_session()
         .insert(PENDING_TOKEN, token)
         .map_err(|e| Error::Internal(e.into()))?;
-    Identity::login(&request.extensions(), user_id.to_string()).map_err(|e| Error::Internal(e.into()))?;
+    Identity::login(&request.extensions(), user_id.to_string())
+        .map_err(|e| Error::Internal(e.into()))?;
     tracing::info!(user.id = user_id, "signed in");
     Ok(name)
 }

@@ -73,7 +73,10 @@ impl Username {
     /// A sentence for the person, when it has another form.
     pub fn parse(typed: &str) -> Result<Self, &'static str> {
         let name = typed.trim();
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+        if !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        {
             return Err("A user name holds letters (a to z), digits, - and _ only.");
         }
         match name.len() {
@@ -116,7 +119,10 @@ mod tests {
     fn the_reserved_names_are_sorted_for_their_search() {
         assert!(RESERVED.is_sorted());
         for name in ["Admin", "ROOT", "you", "abuse"] {
-            assert!(Username::parse(name).expect("well formed").is_reserved(), "{name}");
+            assert!(
+                Username::parse(name).expect("well formed").is_reserved(),
+                "{name}"
+            );
         }
         assert!(!Username::parse("alice").expect("well formed").is_reserved());
     }
@@ -126,7 +132,16 @@ mod tests {
         for good in ["al", " alice ", "A-l_1", &"x".repeat(30)] {
             assert!(Username::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "a", &"x".repeat(31), "al ice", "älice", "alice#", "a/b", "а1"] {
+        for bad in [
+            "",
+            "a",
+            &"x".repeat(31),
+            "al ice",
+            "älice",
+            "alice#",
+            "a/b",
+            "а1",
+        ] {
             assert!(Username::parse(bad).is_err(), "{bad}");
         }
     }

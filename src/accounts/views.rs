@@ -96,6 +96,8 @@ pub enum SettingsPlace {
     Profile,
     /// `/settings/preferences`
     Preferences,
+    /// `/settings/email`
+    Email,
     /// `/settings/password`
     Password,
     /// `/settings/sessions`
@@ -108,6 +110,7 @@ impl SettingsPlace {
         [
             (Self::Profile, "/settings/profile", "Profile"),
             (Self::Preferences, "/settings/preferences", "Preferences"),
+            (Self::Email, "/settings/email", "E-mail"),
             (Self::Password, "/settings/password", "Password"),
             (Self::Sessions, "/settings/sessions", "Sessions"),
         ]
@@ -159,6 +162,72 @@ pub struct SettingsPreferencesPage {
 pub struct SettingsPasswordPage {
     /// The chrome.
     pub page: Page,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Where mail goes.
+#[derive(Template)]
+#[template(path = "accounts/settings/email.html")]
+pub struct SettingsEmailPage {
+    /// The chrome.
+    pub page: Page,
+    /// Whether the site can send mail.
+    pub mail_is_on: bool,
+    /// The confirmed address.
+    pub proven: Option<String>,
+    /// The address that waits to be confirmed.
+    pub waits: Option<String>,
+    /// The address that was typed.
+    pub email: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Where the link that confirms an address leads.
+#[derive(Template)]
+#[template(path = "accounts/email_verify.html")]
+pub struct EmailVerifyPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// Where the form goes; it holds the link's secret.
+    pub action: String,
+    /// The user name and the address; `None` for a link that works no longer.
+    pub to: Option<(String, String)>,
+}
+
+/// Asking for the way to a new password.
+#[derive(Template)]
+#[template(path = "accounts/password_forgot.html")]
+pub struct PasswordForgotPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// The name or address that was typed.
+    pub username: String,
+    /// Whether the site can send mail.
+    pub mail_is_on: bool,
+    /// How to reach the operator; `None` if they have not said.
+    pub contact: Option<String>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Where the link to a new password leads.
+#[derive(Template)]
+#[template(path = "accounts/password_reset.html")]
+pub struct PasswordResetPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// Where the form goes; it holds the link's secret.
+    pub action: String,
+    /// Whose password it is.
+    pub username: String,
     /// What is wrong.
     pub errors: FormErrors,
 }

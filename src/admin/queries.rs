@@ -115,7 +115,11 @@ pub struct Filter<'a> {
 }
 
 /// Accounts that fit: by name where the beginning of one is given, else the newest first.
-pub async fn list_users(db: impl PgExecutor<'_>, filter: Filter<'_>, limit: i64) -> sqlx::Result<Vec<Listed>> {
+pub async fn list_users(
+    db: impl PgExecutor<'_>,
+    filter: Filter<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<Listed>> {
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT u.id, u.username, u.karma, u.created_at, u.last_active_at, u.imported,
                 u.banned_at, u.banned_until, u.ban_reason,
@@ -134,19 +138,30 @@ pub async fn list_users(db: impl PgExecutor<'_>, filter: Filter<'_>, limit: i64)
             .push(")");
     }
     if filter.banned {
-        query.push(" AND u.banned_at IS NOT NULL AND (u.banned_until IS NULL OR u.banned_until > now())");
+        query.push(
+            " AND u.banned_at IS NOT NULL AND (u.banned_until IS NULL OR u.banned_until > now())",
+        );
     }
     if filter.prefix.is_empty() {
         if let Some((created_at, id)) = filter.after {
-            query.push(" AND (u.created_at, u.id) < (").push_bind(created_at).push(", ").push_bind(id).push(")");
+            query
+                .push(" AND (u.created_at, u.id) < (")
+                .push_bind(created_at)
+                .push(", ")
+                .push_bind(id)
+                .push(")");
         }
         query.push(" ORDER BY u.created_at DESC, u.id DESC");
     } else {
         let prefix = filter.prefix.to_lowercase();
         // Names are ASCII: what begins so lies between it and it with the last character of ASCII.
         let end = format!("{prefix}\u{7f}");
-        query.push(" AND u.name_key COLLATE \"C\" >= ").push_bind(prefix);
-        query.push(" AND u.name_key COLLATE \"C\" < ").push_bind(end);
+        query
+            .push(" AND u.name_key COLLATE \"C\" >= ")
+            .push_bind(prefix);
+        query
+            .push(" AND u.name_key COLLATE \"C\" < ")
+            .push_bind(end);
         if let Some((_, id)) = filter.after {
             query
                 .push(" AND u.name_key COLLATE \"C\" > (SELECT last.name_key FROM users last WHERE last.id = ")
@@ -197,5 +212,52 @@ pub async fn get_details(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<
         user_id,
     )
     .fetch_one(db)
+    .await
+}
+
+/// What segments of people are told apart by.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Points received.
+    pub karma: i32,
+    /// When they joined.
+    pub created_at: DateTime<Utc>,
+}
+
+/// How one account stands.
+pub async fn get_standing(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<Standing> {
+    sqlx::query_as!(
+        Standing,
+        "SELECT karma, created_at FROM users WHERE id = $1",
+        user_id
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The accounts of these names (in lower case), as pairs of name and id.
+pub async fn find_user_ids(
+    db: impl PgExecutor<'_>,
+    name_keys: &[String],
+) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        "SELECT name_key, id FROM users WHERE name_key = ANY ($1) ORDER BY id",
+        name_keys
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.name_key, row.id)).collect())
+}
+
+/// The names of these accounts.
+pub async fn list_usernames(
+    db: impl PgExecutor<'_>,
+    user_ids: &[i64],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT username FROM users WHERE id = ANY ($1) ORDER BY id",
+        user_ids
+    )
+    .fetch_all(db)
     .await
 }

@@ -65,18 +65,21 @@ pub(super) async fn run(command: &Command, databases: &Databases) -> anyhow::Res
 async fn create(create: &Create, databases: &Databases) -> anyhow::Result<()> {
     let typed = read_password()?;
     let site_name = site_name(databases).await?;
-    let account = NewAccount::parse(&create.username, &create.email, &typed, &site_name).map_err(|errors| {
-        let sentences: Vec<String> = errors.0.into_iter().map(|e| e.message).collect();
-        anyhow::anyhow!(sentences.join("\n"))
-    })?;
+    let account = NewAccount::parse(&create.username, &create.email, &typed, &site_name).map_err(
+        |errors| {
+            let sentences: Vec<String> = errors.0.into_iter().map(|e| e.message).collect();
+            anyhow::anyhow!(sentences.join("\n"))
+        },
+    )?;
     let hash = password::hash(account.password.clone()).await?;
     let mut conn = databases.db.conn().await?;
     conn.begin().await?;
-    let user_id = match queries::insert(&mut conn, &account.username, account.email.as_ref(), &hash).await {
-        Ok(id) => id,
-        Err(error) if new_account::is_taken(&error) => bail!(TAKEN),
-        Err(error) => return Err(error.into()),
-    };
+    let user_id =
+        match queries::insert(&mut conn, &account.username, account.email.as_ref(), &hash).await {
+            Ok(id) => id,
+            Err(error) if new_account::is_taken(&error) => bail!(TAKEN),
+            Err(error) => return Err(error.into()),
+        };
     let change = Change {
         actor: None,
         reason: "made at the terminal",
@@ -96,16 +99,23 @@ async fn reset_password(reset: &ResetPassword, databases: &Databases) -> anyhow:
     let subject = standing::queries::find_subject(&mut databases.db.conn().await?, &reset.username)
         .await?
         .with_context(|| format!("nobody is called {}", reset.username))?;
-    let new = NewPassword::parse(&typed, &[&subject.username, &site_name]).map_err(anyhow::Error::msg)?;
+    let new =
+        NewPassword::parse(&typed, &[&subject.username, &site_name]).map_err(anyhow::Error::msg)?;
     let hash = password::hash(new).await?;
     if !queries::set_password(&mut databases.db.conn().await?, subject.id, &hash).await? {
-        bail!("{} was brought by an import and cannot log in", subject.username);
+        bail!(
+            "{} was brought by an import and cannot log in",
+            subject.username
+        );
     }
     let ended = Store::new(databases.kv.as_ref(), &databases.db)
         .end_all(subject.id, None)
         .await
         .context("the password is set, but open sessions could not be ended")?;
-    say(&format!("{} has a new password; sessions ended: {ended}.", subject.username));
+    say(&format!(
+        "{} has a new password; sessions ended: {ended}.",
+        subject.username
+    ));
     Ok(())
 }
 

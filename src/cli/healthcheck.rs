@@ -17,7 +17,11 @@ const LIMIT: Duration = Duration::from_secs(4);
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let status = ask(config.http.bind)?;
     say(&format!("ready: {status}"));
-    Ok(if status == "200" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status == "200" {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn ask(bind: SocketAddr) -> std::io::Result<String> {

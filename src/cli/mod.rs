@@ -84,22 +84,40 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     if let Command::Db(command) = command {
         return db::run(&command, &config).map(|()| ExitCode::SUCCESS);
     }
-    log::start(&config.log.filter, config.log.format == crate::config::LogFormat::Json);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    log::start(
+        &config.log.filter,
+        config.log.format == crate::config::LogFormat::Json,
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match command {
             Command::Serve => serve::run(config).await,
-            Command::Migrate => with_databases(config, async |databases| migrate::run(&databases.db).await).await,
+            Command::Migrate => {
+                with_databases(config, async |databases| migrate::run(&databases.db).await).await
+            }
             Command::Import(command) => {
-                with_schema(config, async |databases| import::run(&command, &databases.db).await).await
+                with_schema(config, async |databases| {
+                    import::run(&command, &databases.db).await
+                })
+                .await
             }
             Command::Admin(command) => {
-                with_schema(config, async |databases| admin::run(&command, &databases).await).await
+                with_schema(config, async |databases| {
+                    admin::run(&command, &databases).await
+                })
+                .await
             }
             Command::Events(command) => {
-                with_schema(config, async |databases| events::run(&command, &databases.db).await).await
+                with_schema(config, async |databases| {
+                    events::run(&command, &databases.db).await
+                })
+                .await
             }
-            Command::Verify => with_schema(config, async |databases| verify::run(&databases.db).await).await,
+            Command::Verify => {
+                with_schema(config, async |databases| verify::run(&databases.db).await).await
+            }
             Command::Config(_) | Command::Db(_) | Command::Healthcheck => Ok(ExitCode::SUCCESS),
         }
     })

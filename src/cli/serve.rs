@@ -27,7 +27,11 @@ pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         }
     };
     let outcome = application.run_until_stopped(signals, shutdown).await?;
-    Ok(if outcome.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn start(mut config: Config, shutdown: &mut Shutdown) -> anyhow::Result<Application> {
@@ -45,7 +49,9 @@ async fn start(mut config: Config, shutdown: &mut Shutdown) -> anyhow::Result<Ap
     let state = application.state();
     if let Some(token) = setup::ensure(&state.db).await? {
         let link = state.config.http.absolute(&format!("/setup?token={token}"));
-        say(&format!("There is no administrator yet. Make one here, once: {link}"));
+        say(&format!(
+            "There is no administrator yet. Make one here, once: {link}"
+        ));
     }
     Ok(application)
 }

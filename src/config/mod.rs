@@ -3,6 +3,7 @@
 //! One typed struct for each subsystem. Reading never stops at the first mistake: [`Config::read`] reports all that is
 //! wrong at once. Secrets are [`SecretString`]s, which do not print.
 
+mod mail;
 mod net;
 mod reader;
 
@@ -10,6 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use mail::Mail;
 pub use net::Network;
 pub use reader::{Problems, Reader};
 
@@ -116,6 +118,8 @@ pub struct Config {
     pub databases: Databases,
     /// Limits on writing.
     pub limits: Limits,
+    /// Outgoing mail.
+    pub mail: Mail,
     /// Logging.
     pub log: Log,
     /// Templates' neighbours (`static/`) are read from the disk on each request. `BETTERNEWS_DEV`
@@ -180,6 +184,7 @@ impl Config {
                     r.within("RATE_LIMIT_WINDOW", 900, 1, 86_400_u32).into(),
                 ),
             },
+            mail: Mail::read(&mut r),
             log: Log {
                 filter: r.text("RUST_LOG").unwrap_or(level),
                 format: r.choice(
@@ -221,14 +226,25 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environmen
         client_ip_header: r.text("CLIENT_IP_HEADER").map(|h| h.to_ascii_lowercase()),
         workers: r.within("HTTP_WORKERS", cores(), 1, 256),
         shutdown_delay: Duration::from_secs(
-            r.within("SHUTDOWN_DELAY", if environment == Environment::Development { 0 } else { 3_u32 }, 0, 15)
-                .into(),
+            r.within(
+                "SHUTDOWN_DELAY",
+                if environment == Environment::Development {
+                    0
+                } else {
+                    3_u32
+                },
+                0,
+                15,
+            )
+            .into(),
         ),
     }
 }
 
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).min(256)
+    std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(256)
 }
 
 fn base_url(r: &mut Reader<impl Fn(&str) -> Option<String>>, bind: SocketAddr) -> url::Url {
@@ -312,7 +328,10 @@ mod tests {
         let config = read(&[]).expect("defaults are valid");
         assert_eq!(config.environment, Environment::Development);
         assert_eq!(config.http.bind.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.http.absolute("/newest"), "http://127.0.0.1:8080/newest");
+        assert_eq!(
+            config.http.absolute("/newest"),
+            "http://127.0.0.1:8080/newest"
+        );
         assert!(config.databases.database_url.is_none());
     }
 

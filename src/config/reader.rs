@@ -111,7 +111,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             return *value;
         }
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        self.problem(name, &format!("is '{text}', but must be one of {}", words.join(", ")));
+        self.problem(
+            name,
+            &format!("is '{text}', but must be one of {}", words.join(", ")),
+        );
         default
     }
 
@@ -120,7 +123,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let text = self.text(name)?;
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
         if !scheme.is_some_and(|s| schemes.contains(&s)) {
-            self.problem(name, &format!("must begin with {}://", schemes.join(":// or ")));
+            self.problem(
+                name,
+                &format!("must begin with {}://", schemes.join(":// or ")),
+            );
             return None;
         }
         Some(text.into())

@@ -68,18 +68,34 @@ async fn ready(state: &State) -> HttpResponse {
 /// Unhealthy when a critical part is (the database), degraded when another is (Redis).
 async fn whole(state: &State) -> HttpResponse {
     let (database, redis) = tokio::join!(database(state), redis(state));
-    let checks = [Some(("database", true, database)), redis.map(|up| ("redis", false, up))];
+    let checks = [
+        Some(("database", true, database)),
+        redis.map(|up| ("redis", false, up)),
+    ];
     let checks: Vec<_> = checks.into_iter().flatten().collect();
     let word = |critical: bool, up: bool| match (critical, up) {
         (_, true) => "healthy",
         (true, false) => "unhealthy",
         (false, false) => "degraded",
     };
-    let count = |status: &str| checks.iter().filter(|(_, critical, up)| word(*critical, *up) == status).count();
-    let status = ["unhealthy", "degraded"].into_iter().find(|s| count(s) > 0).unwrap_or("healthy");
+    let count = |status: &str| {
+        checks
+            .iter()
+            .filter(|(_, critical, up)| word(*critical, *up) == status)
+            .count()
+    };
+    let status = ["unhealthy", "degraded"]
+        .into_iter()
+        .find(|s| count(s) > 0)
+        .unwrap_or("healthy");
     let each: serde_json::Map<String, Value> = checks
         .iter()
-        .map(|(name, critical, up)| ((*name).to_owned(), json!({ "status": word(*critical, *up) })))
+        .map(|(name, critical, up)| {
+            (
+                (*name).to_owned(),
+                json!({ "status": word(*critical, *up) }),
+            )
+        })
         .collect();
     answer(
         status != "unhealthy",
@@ -104,13 +120,23 @@ async fn database(state: &State) -> bool {
 
 async fn redis(state: &State) -> Option<bool> {
     let kv = state.kv.as_ref()?;
-    Some(kv.query::<String>(&deadpool_redis::redis::cmd("PING")).await.is_ok())
+    Some(
+        kv.query::<String>(&deadpool_redis::redis::cmd("PING"))
+            .await
+            .is_ok(),
+    )
 }
 
 fn answer(good: bool, body: Value) -> HttpResponse {
-    let mut response = if good { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let mut response = if good {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
     if !good {
         response.insert_header((header::RETRY_AFTER, 5));
     }
-    response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(body)
 }

@@ -1,7 +1,9 @@
 //! Mechanisms: databases, processes, limits, settings, events, jobs, mail, shutdown. Knows nothing of HTTP, pages or news.
 
+pub mod audit; // who changed what in the console
 pub mod db; // PostgreSQL: connections with deadlines, migrations, the embedded server
 pub mod events; // streams of what happened, with expected versions
+pub mod flags; // what is on, for whom
 pub mod jobs; // work that must not be lost, as rows in PostgreSQL
 pub mod kv; // Redis: bounded calls, the embedded server
 pub mod limits; // how often is too often

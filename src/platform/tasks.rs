@@ -91,7 +91,11 @@ impl Tasks {
             loop {
                 let begun = Instant::now();
                 tasks.run(name, work(tasks.token.clone())).await;
-                pause = if begun.elapsed() >= WELL_AFTER { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+                pause = if begun.elapsed() >= WELL_AFTER {
+                    PAUSE_MIN
+                } else {
+                    (pause * 2).min(PAUSE_MAX)
+                };
                 tokio::select! {
                     () = tasks.token.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
@@ -138,7 +142,10 @@ impl Tasks {
 
     /// What became of each task so far, by name.
     pub fn counts(&self) -> BTreeMap<&'static str, Count> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Tells all tasks to stop, and waits until they have.

@@ -50,14 +50,21 @@ pub async fn show(request: HttpRequest, file: Path<String>) -> Result<HttpRespon
     let mut answer = HttpResponse::Ok();
     answer.content_type(content_type(asset.name));
     if from_disk() {
-        let bytes = std::fs::read(std::path::Path::new("static").join(asset.name)).map_err(|_| Error::NotFound)?;
-        return Ok(answer.insert_header((header::CACHE_CONTROL, "no-store")).body(bytes));
+        let bytes = std::fs::read(std::path::Path::new("static").join(asset.name))
+            .map_err(|_| Error::NotFound)?;
+        return Ok(answer
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(bytes));
     }
     let hashed = asset.hashed == file.as_str();
     answer
         .insert_header((
             header::CACHE_CONTROL,
-            if hashed { "public, max-age=31536000, immutable" } else { "public, max-age=3600" },
+            if hashed {
+                "public, max-age=31536000, immutable"
+            } else {
+                "public, max-age=3600"
+            },
         ))
         .insert_header((header::VARY, "Accept-Encoding"));
     if accepts_brotli(&request) && asset.brotli.len() < asset.plain.len() {
@@ -73,7 +80,10 @@ fn accepts_brotli(request: &HttpRequest) -> bool {
         .headers()
         .get(header::ACCEPT_ENCODING)
         .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.split(',').any(|e| e.trim() == "br" || e.trim().starts_with("br;q=") && !e.ends_with("q=0")))
+        .is_some_and(|v| {
+            v.split(',')
+                .any(|e| e.trim() == "br" || e.trim().starts_with("br;q=") && !e.ends_with("q=0"))
+        })
 }
 
 fn content_type(name: &str) -> &'static str {

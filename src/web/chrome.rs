@@ -36,7 +36,9 @@ impl Page {
             theme: theme(request, viewer),
             compact: viewer.is_some_and(|v| v.compact),
             shortcuts: viewer.is_none_or(|v| v.shortcuts),
-            time_zone: viewer.map(|v| v.time_zone.clone()).filter(|z| !z.is_empty()),
+            time_zone: viewer
+                .map(|v| v.time_zone.clone())
+                .filter(|z| !z.is_empty()),
             notice: notice(request, &caller, state),
             request_id: context.id.clone(),
             now: context.now,
@@ -72,7 +74,9 @@ fn page_viewer(viewer: &Viewer, caller: &Caller, state: Option<&Data<State>>) ->
 fn theme(request: &HttpRequest, viewer: Option<&Viewer>) -> Theme {
     match viewer {
         Some(viewer) => Theme::parse(&viewer.theme),
-        None => request.cookie(THEME_COOKIE).and_then(|c| Theme::parse(c.value())),
+        None => request
+            .cookie(THEME_COOKIE)
+            .and_then(|c| Theme::parse(c.value())),
     }
     .unwrap_or_default()
 }

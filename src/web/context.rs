@@ -38,14 +38,18 @@ impl Context {
     /// Reads the context off a request that nobody has looked at yet.
     pub fn of(request: &ServiceRequest, http: &Http) -> Self {
         let headers = request.headers();
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip());
+        let peer = request
+            .peer_addr()
+            .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip());
         Self {
             id: request_id(headers),
             started: Instant::now(),
             now: Utc::now(),
             address: client_address(peer, headers, http),
-            agent: text(headers, header::USER_AGENT.as_str())
-                .map_or_else(|| "unknown".to_owned(), |a| a.chars().take(AGENT_MAX).collect()),
+            agent: text(headers, header::USER_AGENT.as_str()).map_or_else(
+                || "unknown".to_owned(),
+                |a| a.chars().take(AGENT_MAX).collect(),
+            ),
         }
     }
 
@@ -81,14 +85,19 @@ pub fn limit_address(address: IpAddr) -> IpAddr {
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty())
+    headers
+        .get(name)
+        .and_then(|v| v.to_str().ok())
+        .filter(|v| !v.is_empty())
 }
 
 /// An inbound id is kept only if it is `[A-Za-z0-9._-]{8,128}`: it goes into logs and back to the client.
 fn request_id(headers: &HeaderMap) -> String {
     let well_formed = |id: &&str| {
         (8..=128).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
     };
     text(headers, "x-request-id")
         .filter(well_formed)
@@ -165,21 +174,32 @@ mod tests {
     #[test]
     fn a_stranger_cannot_claim_another_address() {
         assert_eq!(address("203.0.113.9", "10.0.0.1", ""), "203.0.113.9");
-        assert_eq!(address("203.0.113.9", "10.0.0.1", "127.0.0.1"), "203.0.113.9");
+        assert_eq!(
+            address("203.0.113.9", "10.0.0.1", "127.0.0.1"),
+            "203.0.113.9"
+        );
     }
 
     #[test]
     fn behind_a_trusted_proxy_the_last_untrusted_hop_counts() {
         let trusted = "127.0.0.1, 10.0.0.0/8";
-        assert_eq!(address("127.0.0.1", "198.51.100.7", trusted), "198.51.100.7");
-        assert_eq!(address("127.0.0.1", "6.6.6.6, 198.51.100.7, 10.0.0.2", trusted), "198.51.100.7");
+        assert_eq!(
+            address("127.0.0.1", "198.51.100.7", trusted),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            address("127.0.0.1", "6.6.6.6, 198.51.100.7, 10.0.0.2", trusted),
+            "198.51.100.7"
+        );
         assert_eq!(address("127.0.0.1", "garbage", trusted), "127.0.0.1");
     }
 
     #[test]
     fn only_a_well_formed_request_id_is_kept() {
         let id = |value: &str| {
-            let request = TestRequest::default().insert_header(("x-request-id", value)).to_srv_request();
+            let request = TestRequest::default()
+                .insert_header(("x-request-id", value))
+                .to_srv_request();
             Context::of(&request, &http("")).id
         };
         assert_eq!(id("abc.DEF-12345"), "abc.DEF-12345");
@@ -192,6 +212,9 @@ mod tests {
         let a = limit_address("2001:db8:1:2:3:4:5:6".parse().expect("valid"));
         let b = limit_address("2001:db8:1:2:ffff::1".parse().expect("valid"));
         assert_eq!(a, b);
-        assert_eq!(limit_address("::ffff:192.0.2.1".parse().expect("valid")).to_string(), "192.0.2.1");
+        assert_eq!(
+            limit_address("::ffff:192.0.2.1".parse().expect("valid")).to_string(),
+            "192.0.2.1"
+        );
     }
 }

@@ -26,7 +26,11 @@ pub fn session_token(keys: &Keys, session: &str) -> String {
 /// Whether `token` was made by [`session_token`] for this session.
 pub fn verify_session(keys: &Keys, session: &str, token: &str) -> bool {
     token.split_once('.').is_some_and(|(nonce, signature)| {
-        keys.verify(PURPOSE_SESSION, format!("{session}.{nonce}").as_bytes(), signature)
+        keys.verify(
+            PURPOSE_SESSION,
+            format!("{session}.{nonce}").as_bytes(),
+            signature,
+        )
     })
 }
 
@@ -54,7 +58,9 @@ pub fn verify_guest(keys: &Keys, request: &HttpRequest, token: &str, secure: boo
 }
 
 fn guest_cookie(request: &HttpRequest, secure: bool) -> Option<String> {
-    request.cookie(&cookies::name("csrf", secure)).map(|c| c.value().to_owned())
+    request
+        .cookie(&cookies::name("csrf", secure))
+        .map(|c| c.value().to_owned())
 }
 
 fn signed(keys: &Keys, token: &str) -> bool {
@@ -101,10 +107,18 @@ mod tests {
         let bare = TestRequest::default().to_http_request();
         let token = guest_token(&keys(), &bare, false);
         assert!(!verify_guest(&keys(), &bare, &token, false), "no cookie");
-        let with = TestRequest::default().cookie(cookie(&token, false)).to_http_request();
+        let with = TestRequest::default()
+            .cookie(cookie(&token, false))
+            .to_http_request();
         assert!(verify_guest(&keys(), &with, &token, false));
-        assert_eq!(guest_token(&keys(), &with, false), token, "two tabs share one token");
-        let forged = TestRequest::default().cookie(cookie("a.b", false)).to_http_request();
+        assert_eq!(
+            guest_token(&keys(), &with, false),
+            token,
+            "two tabs share one token"
+        );
+        let forged = TestRequest::default()
+            .cookie(cookie("a.b", false))
+            .to_http_request();
         assert!(!verify_guest(&keys(), &forged, "a.b", false));
     }
 
@@ -117,11 +131,23 @@ mod tests {
                 .to_http_request()
         };
         let own = "https://news.example";
-        assert!(from_another_site(&with("sec-fetch-site", "cross-site"), own));
+        assert!(from_another_site(
+            &with("sec-fetch-site", "cross-site"),
+            own
+        ));
         assert!(from_another_site(&with("sec-fetch-site", "same-site"), own));
-        assert!(!from_another_site(&with("sec-fetch-site", "same-origin"), own));
-        assert!(from_another_site(&with("origin", "https://evil.example"), own));
+        assert!(!from_another_site(
+            &with("sec-fetch-site", "same-origin"),
+            own
+        ));
+        assert!(from_another_site(
+            &with("origin", "https://evil.example"),
+            own
+        ));
         assert!(from_another_site(&with("origin", "null"), own));
-        assert!(!from_another_site(&with("origin", "http://news.example"), own));
+        assert!(!from_another_site(
+            &with("origin", "http://news.example"),
+            own
+        ));
     }
 }

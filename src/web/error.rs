@@ -10,7 +10,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::platform::db;
+use crate::platform::{db, jobs::Failure};
 
 /// What a handler may answer besides success.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,9 @@ impl Error {
     /// Seconds for `Retry-After`, where waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Limited { retry_after, .. } => Some(retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            Self::Limited { retry_after, .. } => {
+                Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
+            }
             Self::Unavailable(_) => Some(RETRY_UNAVAILABLE),
             _ => None,
         }
@@ -132,6 +134,12 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::again(error)
+    }
+}
+
 impl From<askama::Error> for Error {
     fn from(error: askama::Error) -> Self {
         Self::Internal(error.into())
@@ -156,12 +164,24 @@ mod tests {
         };
         let response = error.error_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(response.headers().get(header::RETRY_AFTER).map(|v| v.as_bytes()), Some(&b"1"[..]));
+        assert_eq!(
+            response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .map(|v| v.as_bytes()),
+            Some(&b"1"[..])
+        );
     }
 
     #[test]
     fn no_row_is_a_404_and_a_full_pool_a_503() {
-        assert!(matches!(Error::from(sqlx::Error::RowNotFound), Error::NotFound));
-        assert!(matches!(Error::from(sqlx::Error::PoolTimedOut), Error::Unavailable(_)));
+        assert!(matches!(
+            Error::from(sqlx::Error::RowNotFound),
+            Error::NotFound
+        ));
+        assert!(matches!(
+            Error::from(sqlx::Error::PoolTimedOut),
+            Error::Unavailable(_)
+        ));
     }
 }

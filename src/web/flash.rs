@@ -18,7 +18,9 @@ pub fn set(keys: &Keys, sentence: &str, secure: bool) -> Cookie<'static> {
 
 /// Whether a sentence came with `request`.
 pub fn has(request: &HttpRequest) -> bool {
-    request.cookie(&cookies::name("flash", is_secure(request))).is_some()
+    request
+        .cookie(&cookies::name("flash", is_secure(request)))
+        .is_some()
 }
 
 /// What makes the browser forget the sentence, once it has been said.
@@ -27,7 +29,9 @@ pub fn forget(request: &HttpRequest) -> Cookie<'static> {
 }
 
 fn is_secure(request: &HttpRequest) -> bool {
-    request.app_data::<Data<State>>().is_some_and(|state| state.config.http.secure())
+    request
+        .app_data::<Data<State>>()
+        .is_some_and(|state| state.config.http.secure())
 }
 
 /// The sentence that came with `request`, if it is one of ours.
@@ -51,7 +55,10 @@ mod tests {
         let keys = Keys::new(&["0123456789abcdef0123456789abcdef".into()]);
         let request = |cookie| TestRequest::default().cookie(cookie).to_http_request();
         let ours = request(set(&keys, "Saved – thank you.", false));
-        assert_eq!(take(&keys, &ours, false).as_deref(), Some("Saved – thank you."));
+        assert_eq!(
+            take(&keys, &ours, false).as_deref(),
+            Some("Saved – thank you.")
+        );
         let forged = request(cookies::build("flash", "aGVsbG8.AAAA".into(), false).finish());
         assert_eq!(take(&keys, &forged, false), None);
     }

@@ -34,7 +34,10 @@ pub struct FormErrors(pub Vec<FieldError>);
 impl FormErrors {
     /// The first error of a field.
     pub fn of(&self, field: &str) -> Option<&str> {
-        self.0.iter().find(|e| e.field == field).map(|e| e.message.as_str())
+        self.0
+            .iter()
+            .find(|e| e.field == field)
+            .map(|e| e.message.as_str())
     }
 
     /// Whether nothing is wrong.
@@ -88,7 +91,9 @@ impl Fields {
         let mut fields = Vec::new();
         for pair in encoded.split(|b| *b == b'&').filter(|p| !p.is_empty()) {
             if fields.len() == FIELDS_MAX {
-                return Err(Error::bad_request("There are too many fields in this request."));
+                return Err(Error::bad_request(
+                    "There are too many fields in this request.",
+                ));
             }
             let at = pair.iter().position(|b| *b == b'=');
             let (name, value) = match at {
@@ -109,7 +114,10 @@ impl Fields {
 
     /// The first value of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// The fields as `T`; names that `T` does not know are ignored.
@@ -122,15 +130,21 @@ impl Fields {
             .finish();
         serde_html_form::from_str(&encoded).map_err(|e| {
             tracing::debug!(error = %e, "a form or query of the wrong shape");
-            Error::bad_request("A field of this request is missing, repeated, or not of the right kind.")
+            Error::bad_request(
+                "A field of this request is missing, repeated, or not of the right kind.",
+            )
         })
     }
 }
 
 fn decode(bytes: &[u8]) -> Result<String, Error> {
-    let spaced: Vec<u8> = bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    let spaced: Vec<u8> = bytes
+        .iter()
+        .map(|b| if *b == b'+' { b' ' } else { *b })
+        .collect();
     let decoded: Vec<u8> = percent_encoding::percent_decode(&spaced).collect();
-    String::from_utf8(decoded).map_err(|_| Error::bad_request("This request holds text that is not UTF-8."))
+    String::from_utf8(decoded)
+        .map_err(|_| Error::bad_request("This request holds text that is not UTF-8."))
 }
 
 /// A form's fields as `T`; the route's guard has read and checked them.
@@ -141,7 +155,11 @@ impl<T: DeserializeOwned> FromRequest for Form<T> {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let fields = request.extensions().get::<Rc<Fields>>().map(Rc::clone).unwrap_or_default();
+        let fields = request
+            .extensions()
+            .get::<Rc<Fields>>()
+            .map(Rc::clone)
+            .unwrap_or_default();
         std::future::ready(fields.to().map(Self))
     }
 }
@@ -198,7 +216,8 @@ mod tests {
 
     #[test]
     fn fields_are_decoded_cleaned_and_typed() {
-        let fields = Fields::parse(b"title=a+%E2%80%AEb%0D%0Ac&parent_id=7&extra=ignored").expect("valid");
+        let fields =
+            Fields::parse(b"title=a+%E2%80%AEb%0D%0Ac&parent_id=7&extra=ignored").expect("valid");
         assert_eq!(
             fields.to::<Sample>().expect("valid"),
             Sample {
@@ -210,7 +229,12 @@ mod tests {
 
     #[test]
     fn wrong_shapes_are_told() {
-        for body in ["title=%FF", "title=a&title=b", "parent_id=seven", "parent_id=99999999999999999999"] {
+        for body in [
+            "title=%FF",
+            "title=a&title=b",
+            "parent_id=seven",
+            "parent_id=99999999999999999999",
+        ] {
             let result = Fields::parse(body.as_bytes()).and_then(|f| f.to::<Sample>());
             assert!(matches!(result, Err(Error::BadRequest(_))), "{body}");
         }
@@ -228,7 +252,14 @@ mod tests {
         for good in ["/", "/posts/1#comment-2", "/top?period=day"] {
             assert_eq!(local_path(good), good);
         }
-        for bad in ["//evil.example", "https://evil.example", "/\\evil.example", "", "javascript:1", "/a\nb"] {
+        for bad in [
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "",
+            "javascript:1",
+            "/a\nb",
+        ] {
             assert_eq!(local_path(bad), "/", "{bad}");
         }
     }

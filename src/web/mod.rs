@@ -7,6 +7,7 @@ pub mod cookies;
 pub mod csrf;
 pub mod envelope;
 pub mod error;
+pub mod features; // what is on, for whom
 pub mod flash;
 pub mod form;
 pub mod format;

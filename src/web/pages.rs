@@ -10,7 +10,6 @@ use super::{
     views::{AboutPage, GuidelinesPage, PrivacyPage},
 };
 
-
 /// `GET /about`
 ///
 /// # Errors

@@ -74,8 +74,11 @@ impl Cursor {
     /// # Errors
     /// [`Error::BadRequest`] for anything that this site has not made for this list.
     pub fn parse(list: &str, text: &str) -> Result<Self, Error> {
-        Self::read(list, text)
-            .ok_or_else(|| Error::bad_request("This link does not lead on in this list. Start again from its first page."))
+        Self::read(list, text).ok_or_else(|| {
+            Error::bad_request(
+                "This link does not lead on in this list. Start again from its first page.",
+            )
+        })
     }
 
     fn read(list: &str, text: &str) -> Option<Self> {
@@ -84,7 +87,9 @@ impl Cursor {
             return None;
         }
         let key = parts.next()?;
-        let bits = key.get(1..).and_then(|hex| u64::from_str_radix(hex, 16).ok())?;
+        let bits = key
+            .get(1..)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())?;
         let key = match key.as_bytes().first()? {
             b'f' => Key::Float(Some(f64::from_bits(bits)).filter(|f| f.is_finite())?),
             b'i' => Key::Int(bits.cast_signed()),
@@ -96,7 +101,8 @@ impl Cursor {
             id: number()?,
             rank: number()?,
         };
-        let whole = parts.next().is_none() && cursor.id >= 0 && (0..=RANK_MAX).contains(&cursor.rank);
+        let whole =
+            parts.next().is_none() && cursor.id >= 0 && (0..=RANK_MAX).contains(&cursor.rank);
         whole.then_some(cursor)
     }
 }
@@ -116,9 +122,12 @@ pub fn address(path: &str, parameters: &[(&str, &str)]) -> String {
         query.append_pair(name, value);
     }
     let query = query.finish();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -136,15 +145,31 @@ mod tests {
         let text = cursor.to_text("newest");
         assert_eq!(Cursor::parse("newest", &text).expect("its own"), cursor);
         let nan = format!("hot.f{:x}.1.0", f64::NAN.to_bits());
-        for bad in [text.as_str(), "", "hot", "hot.f.1.1", "hot.x0.1.1", "hot.é.1.1", "hot.i0.-1.0", "hot.i0.1.0.0", &nan] {
-            assert!(matches!(Cursor::parse("hot", bad), Err(Error::BadRequest(_))), "{bad}");
+        for bad in [
+            text.as_str(),
+            "",
+            "hot",
+            "hot.f.1.1",
+            "hot.x0.1.1",
+            "hot.é.1.1",
+            "hot.i0.-1.0",
+            "hot.i0.1.0.0",
+            &nan,
+        ] {
+            assert!(
+                matches!(Cursor::parse("hot", bad), Err(Error::BadRequest(_))),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn addresses_leave_out_what_is_empty() {
         assert_eq!(address("/top", &[("period", ""), ("after", "")]), "/top");
-        assert_eq!(address("/top", &[("period", "a b"), ("after", "x&y")]), "/top?period=a+b&after=x%26y");
+        assert_eq!(
+            address("/top", &[("period", "a b"), ("after", "x&y")]),
+            "/top?period=a+b&after=x%26y"
+        );
     }
 
     proptest! {

@@ -29,7 +29,11 @@ pub fn invalid(request: &HttpRequest, page: &impl Template) -> Result<HttpRespon
 ///
 /// # Errors
 /// [`Error::Internal`] if the template fails.
-pub fn page_with(request: &HttpRequest, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Error> {
+pub fn page_with(
+    request: &HttpRequest,
+    status: StatusCode,
+    page: &impl Template,
+) -> Result<HttpResponse, Error> {
     let said = flash::has(request);
     let personal = said || Caller::get(request).viewer.is_some() || !request.method().is_safe();
     let mut body = String::with_capacity(32 * 1024);
@@ -40,7 +44,10 @@ pub fn page_with(request: &HttpRequest, status: StatusCode, page: &impl Template
     }
     Ok(answer
         .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, if personal { "no-store" } else { "no-cache" }))
+        .insert_header((
+            header::CACHE_CONTROL,
+            if personal { "no-store" } else { "no-cache" },
+        ))
         .insert_header((header::VARY, "Cookie, Accept-Encoding"))
         .body(body))
 }

@@ -7,7 +7,9 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// `text` in NFC with line ends as LF, without NUL, control characters (newline and tab stay) and bidi overrides.
 pub fn text(text: &str) -> Cow<'_, str> {
-    let plain = text.bytes().all(|b| b == b'\n' || b == b'\t' || (b' '..0x7f).contains(&b));
+    let plain = text
+        .bytes()
+        .all(|b| b == b'\n' || b == b'\t' || (b' '..0x7f).contains(&b));
     if plain {
         return Cow::Borrowed(text);
     }
@@ -50,7 +52,11 @@ mod tests {
         assert_eq!(text("a\0b\u{7}c\u{202E}d\u{85}"), "abcd");
         assert_eq!(text("tab\tstays\n"), "tab\tstays\n");
         assert_eq!(text("e\u{301}"), "é", "NFC");
-        assert_eq!(text("  <b>&amp;  "), "  <b>&amp;  ", "nothing is escaped or trimmed");
+        assert_eq!(
+            text("  <b>&amp;  "),
+            "  <b>&amp;  ",
+            "nothing is escaped or trimmed"
+        );
     }
 
     proptest! {

@@ -28,14 +28,20 @@ impl Keys {
 
     /// The signature of `message` for `purpose` (so that a token for one thing is none for another), 43 characters.
     pub fn sign(&self, purpose: &str, message: &[u8]) -> String {
-        self.0.first().map(|key| mac(key, purpose, message)).unwrap_or_default()
+        self.0
+            .first()
+            .map(|key| mac(key, purpose, message))
+            .unwrap_or_default()
     }
 
     /// Whether `signature` is one of `message` for `purpose`, by any of the keys, in constant time for each.
     pub fn verify(&self, purpose: &str, message: &[u8], signature: &str) -> bool {
-        self.0
-            .iter()
-            .any(|key| mac(key, purpose, message).as_bytes().ct_eq(signature.as_bytes()).into())
+        self.0.iter().any(|key| {
+            mac(key, purpose, message)
+                .as_bytes()
+                .ct_eq(signature.as_bytes())
+                .into()
+        })
     }
 }
 
@@ -66,10 +72,16 @@ mod tests {
     #[test]
     fn a_signature_holds_for_its_purpose_message_and_keys_only() {
         let old = Keys::new(&["an old secret of some length".into()]);
-        let new = Keys::new(&["a new secret of some length".into(), "an old secret of some length".into()]);
+        let new = Keys::new(&[
+            "a new secret of some length".into(),
+            "an old secret of some length".into(),
+        ]);
         let signature = old.sign("csrf", b"alice");
         assert!(old.verify("csrf", b"alice", &signature));
-        assert!(new.verify("csrf", b"alice", &signature), "rotation keeps old signatures");
+        assert!(
+            new.verify("csrf", b"alice", &signature),
+            "rotation keeps old signatures"
+        );
         assert!(!new.verify("csrf", b"bob", &signature));
         assert!(!new.verify("flash", b"alice", &signature));
         assert!(!old.verify("csrf", b"alice", &new.sign("csrf", b"alice")));

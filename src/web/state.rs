@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     config::Config,
-    platform::{db::Db, kv::Kv, limits::Limiter, settings::Settings, shutdown::ShuttingDown},
+    platform::{
+        db::Db, flags::Flags, kv::Kv, limits::Limiter, notify::Mailer, settings::Settings,
+        shutdown::ShuttingDown, tasks::Tasks,
+    },
 };
 
 use super::{session::Store, signing::Keys};
@@ -25,6 +28,12 @@ pub struct State {
     pub keys: Keys,
     /// The site's live settings.
     pub settings: Settings,
+    /// The live feature flags.
+    pub flags: Flags,
+    /// The way out for letters.
+    pub mailer: Mailer,
+    /// Background tasks.
+    pub tasks: Tasks,
     /// Whether the process is about to stop.
     pub shutting_down: ShuttingDown,
 }

@@ -190,7 +190,10 @@ pub(crate) mod tests {
         let alice = viewer(1, &[("post", "edit", Some("own"))]);
         assert!(alice.may("post", "edit", &Target::of(Some(1))));
         assert!(!alice.may("post", "edit", &Target::of(Some(2))));
-        assert!(!alice.may("post", "edit", &Target::of(None)), "an imported post without author is nobody's");
+        assert!(
+            !alice.may("post", "edit", &Target::of(None)),
+            "an imported post without author is nobody's"
+        );
         assert!(!alice.may("comment", "edit", &Target::of(Some(1))));
         assert!(!alice.may_any("post", "edit"));
     }
@@ -206,6 +209,10 @@ pub(crate) mod tests {
         };
         assert!(recruiter.may("post", "pin", &job));
         assert!(!recruiter.may("post", "pin", &Target::default()));
-        assert!(recruiter.require("post", "pin", &Target::default()).is_err());
+        assert!(
+            recruiter
+                .require("post", "pin", &Target::default())
+                .is_err()
+        );
     }
 }

@@ -60,7 +60,13 @@ pub async fn new_form(
         remember: String::new(),
         next: query.next().to_owned(),
     };
-    page(&request, &state, StatusCode::OK, form, FormErrors::default())
+    page(
+        &request,
+        &state,
+        StatusCode::OK,
+        form,
+        FormErrors::default(),
+    )
 }
 
 /// `POST /login`
@@ -84,20 +90,37 @@ pub async fn create(
     limit(&state, Class::LoginAccount, &account_key).await?;
     state.sessions.probe().await?;
     let found = queries::find_credentials(&mut state.db.conn().await?, name).await?;
-    let stored = found.as_ref().and_then(|account| account.password_hash.clone());
+    let stored = found
+        .as_ref()
+        .and_then(|account| account.password_hash.clone());
     let verdict = password::verify(form.password.as_str().into(), stored).await?;
     let account = match found {
         Some(account) if verdict != Verdict::Wrong => account,
         _ => {
             let mut errors = FormErrors::default();
-            errors.add("", "credentials", "This name and this password do not belong together.");
-            return page(&request, &state, StatusCode::UNPROCESSABLE_ENTITY, form, errors);
+            errors.add(
+                "",
+                "credentials",
+                "This name and this password do not belong together.",
+            );
+            return page(
+                &request,
+                &state,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                form,
+                errors,
+            );
         }
     };
-    state.limiter.forget(Class::LoginAccount, &account_key).await;
+    state
+        .limiter
+        .forget(Class::LoginAccount, &account_key)
+        .await;
     require_not_banned(&account, Context::get(&request).now)?;
     let account = match verdict {
-        Verdict::RightButOld => with_new_hash(&state, account, form.password.as_str().into()).await?,
+        Verdict::RightButOld => {
+            with_new_hash(&state, account, form.password.as_str().into()).await?
+        }
         _ => account,
     };
     let session = sign_in::begin(&request, &state, account.id, !form.remember.is_empty()).await?;
@@ -111,7 +134,11 @@ pub async fn create(
 /// 503 while the session cannot be ended.
 pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
     sign_in::end(&request, &state).await?;
-    Ok(render::see_other_saying(&state, "/", "You are logged out. See you soon."))
+    Ok(render::see_other_saying(
+        &state,
+        "/",
+        "You are logged out. See you soon.",
+    ))
 }
 
 /// What attempts on an account are counted under: what was typed, whether or not anyone has that name, and the address,
@@ -121,14 +148,21 @@ fn account_key(name: &str, address: &str) -> String {
 }
 
 async fn limit(state: &State, class: Class, key: &str) -> Result<(), Error> {
-    state.limiter.check(class, key).await.map_err(|wait| Error::Limited {
-        retry_after: wait,
-        message: "There have been many attempts to log in, so this one was not looked at.".into(),
-    })
+    state
+        .limiter
+        .check(class, key)
+        .await
+        .map(drop)
+        .map_err(|wait| Error::Limited {
+            retry_after: wait,
+            message: "There have been many attempts to log in, so this one was not looked at."
+                .into(),
+        })
 }
 
 fn require_not_banned(account: &Credentials, now: DateTime<Utc>) -> Result<(), Error> {
-    let banned = account.banned_at.is_some() && account.banned_until.is_none_or(|until| until > now);
+    let banned =
+        account.banned_at.is_some() && account.banned_until.is_none_or(|until| until > now);
     if !banned {
         return Ok(());
     }
@@ -137,11 +171,17 @@ fn require_not_banned(account: &Credentials, now: DateTime<Utc>) -> Result<(), E
         .map(|until| format!(" until {}", until.format("%-d %B %Y")))
         .unwrap_or_default();
     let reason = account.ban_reason.as_deref().unwrap_or_default();
-    Err(Error::forbidden(format!("This account is banned{end}: {reason}")))
+    Err(Error::forbidden(format!(
+        "This account is banned{end}: {reason}"
+    )))
 }
 
 /// Keeps the password's hash with today's parameters.
-async fn with_new_hash(state: &State, account: Credentials, password: SecretString) -> Result<Credentials, Error> {
+async fn with_new_hash(
+    state: &State,
+    account: Credentials,
+    password: SecretString,
+) -> Result<Credentials, Error> {
     let new = password::rehash(password).await?;
     let old = account.password_hash.clone().unwrap_or_default();
     queries::replace_hash(&mut state.db.conn().await?, account.id, &old, &new).await?;
@@ -153,13 +193,19 @@ async fn with_new_hash(state: &State, account: Credentials, password: SecretStri
 
 /// A ban or a new password ends every session; one that begins in the same moment must not slip past. So the account is
 /// read once more now that the session can be found by whoever ends sessions.
-async fn still_the_same(state: &State, account: &Credentials, session: TokenHash) -> Result<(), Error> {
+async fn still_the_same(
+    state: &State,
+    account: &Credentials,
+    session: TokenHash,
+) -> Result<(), Error> {
     let now = queries::find_credentials_by_id(&mut state.db.conn().await?, account.id).await?;
     if now.as_ref() == Some(account) {
         return Ok(());
     }
     state.sessions.end(account.id, session).await?;
-    Err(Error::Conflict("This account has just been changed. Log in again.".into()))
+    Err(Error::Conflict(
+        "This account has just been changed. Log in again.".into(),
+    ))
 }
 
 /// The form, with all that was typed but the password.

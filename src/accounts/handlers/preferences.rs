@@ -1,7 +1,9 @@
 //! `/settings/preferences` and the theme buttons in the footer: how the site is to look and behave for one person. Must
 //! not know what the preferences do.
 
-use actix_web::{HttpRequest, HttpResponse, cookie::Cookie, cookie::SameSite, cookie::time::Duration, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse, cookie::Cookie, cookie::SameSite, cookie::time::Duration, web::Data,
+};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use serde::Deserialize;
 
@@ -96,13 +98,18 @@ pub async fn update(
         time_zone: &form.time_zone,
     };
     queries::set_preferences(&mut state.db.conn().await?, viewer.id, &chosen).await?;
-    Ok(render::see_other_saying(&state, "/settings/preferences", "Your preferences are saved."))
+    Ok(render::see_other_saying(
+        &state,
+        "/settings/preferences",
+        "Your preferences are saved.",
+    ))
 }
 
 /// The zones that are offered: UTC and those named after a place. The database of zones holds others for old programs'
 /// sake (`GMT+0`, `Cuba`); who has one keeps it.
 fn time_zones(chosen: &str) -> Vec<String> {
-    let is_place = |name: &str| name.contains('/') && !name.starts_with("Etc/") && !name.starts_with("US/");
+    let is_place =
+        |name: &str| name.contains('/') && !name.starts_with("Etc/") && !name.starts_with("US/");
     TZ_VARIANTS
         .iter()
         .map(|zone| zone.name())
@@ -129,12 +136,17 @@ pub async fn set_theme(
     Query(query): Query<NextQuery>,
     Form(form): Form<ThemeForm>,
 ) -> Result<HttpResponse, Error> {
-    let theme = Theme::parse(&form.theme).ok_or_else(|| Error::bad_request("There is no such theme."))?;
+    let theme =
+        Theme::parse(&form.theme).ok_or_else(|| Error::bad_request("There is no such theme."))?;
     let mut answer = render::see_other(local_path(query.next()));
     match (&caller.viewer, &caller.session) {
         (Some(viewer), Some(session)) => {
             // The route asks for no token, for the guests' sake; what is kept with an account needs one all the same.
-            if !csrf::verify_session(&state.keys, session, form.csrf_token.as_deref().unwrap_or_default()) {
+            if !csrf::verify_session(
+                &state.keys,
+                session,
+                form.csrf_token.as_deref().unwrap_or_default(),
+            ) {
                 return Err(Error::Csrf);
             }
             queries::set_theme(&mut state.db.conn().await?, viewer.id, theme.name()).await?;
@@ -147,7 +159,9 @@ pub async fn set_theme(
                 .same_site(SameSite::Lax)
                 .max_age(THEME_LIFETIME)
                 .finish();
-            answer.add_cookie(&cookie).map_err(|e| Error::Internal(e.into()))?;
+            answer
+                .add_cookie(&cookie)
+                .map_err(|e| Error::Internal(e.into()))?;
         }
     }
     Ok(answer)
@@ -160,7 +174,12 @@ mod tests {
     #[test]
     fn zones_are_places_and_the_one_somebody_has() {
         let zones = time_zones("Cuba");
-        for zone in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Cuba"] {
+        for zone in [
+            "UTC",
+            "Europe/Berlin",
+            "America/Argentina/Buenos_Aires",
+            "Cuba",
+        ] {
             assert!(zones.iter().any(|z| z == zone), "{zone}");
         }
         assert!(!zones.iter().any(|z| z.starts_with("Etc/") || z == "GMT0"));

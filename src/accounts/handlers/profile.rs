@@ -30,7 +30,11 @@ pub struct ProfileForm {
 ///
 /// # Errors
 /// As the database said.
-pub async fn edit_form(request: HttpRequest, state: Data<State>, caller: Caller) -> Result<HttpResponse, Error> {
+pub async fn edit_form(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     let about = queries::find_about(&mut state.db.conn().await?, viewer.id).await?;
     let page = SettingsProfilePage {
@@ -54,7 +58,11 @@ pub async fn update(
     let viewer = caller.viewer()?;
     if form.about.chars().count() > ABOUT_MAX {
         let mut errors = FormErrors::default();
-        errors.add("about", "length", "This is too long: 4,000 characters are the most.");
+        errors.add(
+            "about",
+            "length",
+            "This is too long: 4,000 characters are the most.",
+        );
         let page = SettingsProfilePage {
             page: Page::of(&request, "Profile"),
             about: form.about,
@@ -65,5 +73,9 @@ pub async fn update(
     let html = markup::render(&form.about);
     let mut conn = state.db.conn().await?;
     queries::set_about(&mut conn, viewer.id, &form.about, &html, markup::RENDERER).await?;
-    Ok(render::see_other_saying(&state, "/settings/profile", "Your profile is saved."))
+    Ok(render::see_other_saying(
+        &state,
+        "/settings/profile",
+        "Your profile is saved.",
+    ))
 }

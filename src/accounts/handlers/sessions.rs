@@ -7,17 +7,27 @@ use crate::{
         sign_in,
         views::{SessionItem, SettingsSessionsPage},
     },
-    web::{context::Context, error::Error, page::Page, render, session::TokenHash, state::State, viewer::Caller},
+    web::{
+        context::Context, error::Error, page::Page, render, session::TokenHash, state::State,
+        viewer::Caller,
+    },
 };
 
 /// `GET /settings/sessions`
 ///
 /// # Errors
 /// 503 while sessions cannot be read.
-pub async fn list(request: HttpRequest, state: Data<State>, caller: Caller) -> Result<HttpResponse, Error> {
+pub async fn list(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     let current = sign_in::session_of(&caller);
-    let found = state.sessions.list(viewer.id, Context::get(&request).now).await?;
+    let found = state
+        .sessions
+        .list(viewer.id, Context::get(&request).now)
+        .await?;
     let mut sessions: Vec<SessionItem> = found
         .into_iter()
         .map(|(name, record)| SessionItem {
@@ -56,7 +66,11 @@ pub async fn end(
     if !state.sessions.end(viewer.id, name).await? {
         return Err(Error::NotFound);
     }
-    Ok(render::see_other_saying(&state, "/settings/sessions", "That session has ended."))
+    Ok(render::see_other_saying(
+        &state,
+        "/settings/sessions",
+        "That session has ended.",
+    ))
 }
 
 /// `POST /settings/sessions/end-others`
@@ -65,10 +79,17 @@ pub async fn end(
 /// 503 while sessions cannot be ended.
 pub async fn end_others(state: Data<State>, caller: Caller) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
-    let ended = state.sessions.end_all(viewer.id, sign_in::session_of(&caller)).await?;
+    let ended = state
+        .sessions
+        .end_all(viewer.id, sign_in::session_of(&caller))
+        .await?;
     let sentence = match ended {
         1 => "One other session has ended.".to_owned(),
         ended => format!("{ended} other sessions have ended."),
     };
-    Ok(render::see_other_saying(&state, "/settings/sessions", &sentence))
+    Ok(render::see_other_saying(
+        &state,
+        "/settings/sessions",
+        &sentence,
+    ))
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::guest_form;
 use crate::{
     accounts::{
+        letters,
         new_account::{NewAccount, TAKEN},
         password,
         setup::{self, Redeemed},
@@ -60,7 +61,13 @@ pub async fn new_form(
         email: String::new(),
         password: String::new(),
     };
-    page(&request, &state, StatusCode::OK, form, FormErrors::default())
+    page(
+        &request,
+        &state,
+        StatusCode::OK,
+        form,
+        FormErrors::default(),
+    )
 }
 
 /// `POST /setup`
@@ -80,7 +87,15 @@ pub async fn create(
     let site_name = state.settings.get().site_name.clone();
     let account = match NewAccount::parse(&form.username, &form.email, &form.password, &site_name) {
         Ok(account) => account,
-        Err(errors) => return page(&request, &state, StatusCode::UNPROCESSABLE_ENTITY, form, errors),
+        Err(errors) => {
+            return page(
+                &request,
+                &state,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                form,
+                errors,
+            );
+        }
     };
     let hash = password::hash(account.password.clone()).await?;
     let mut conn = state.db.conn().await?;
@@ -88,6 +103,9 @@ pub async fn create(
     let request_id = &Context::get(&request).id;
     match setup::redeem(&mut conn, &form.token, &account, &hash, request_id).await? {
         Redeemed::Made(user_id) => {
+            if account.email.is_some() && state.mailer.is_on() {
+                letters::ask_verification(&mut conn, user_id).await?;
+            }
             conn.commit().await?;
             drop(conn);
             sign_in::begin(&request, &state, user_id, false).await?;
@@ -102,13 +120,21 @@ pub async fn create(
             conn.rollback().await?;
             let mut errors = FormErrors::default();
             errors.add("username", "taken", TAKEN);
-            page(&request, &state, StatusCode::UNPROCESSABLE_ENTITY, form, errors)
+            page(
+                &request,
+                &state,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                form,
+                errors,
+            )
         }
     }
 }
 
 fn stale() -> Error {
-    Error::forbidden("This link has been used, or a newer one has taken its place. The newest stands on the terminal that the site was started in.")
+    Error::forbidden(
+        "This link has been used, or a newer one has taken its place. The newest stands on the terminal that the site was started in.",
+    )
 }
 
 /// The form, with all that was typed but the password.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::guest_form;
 use crate::{
     accounts::{
+        letters,
         new_account::{self, NewAccount, TAKEN},
         password, queries, sign_in,
         views::SignupPage,
@@ -70,7 +71,13 @@ pub async fn new_form(
         password: String::new(),
         next: query.next,
     };
-    page(&request, &state, StatusCode::OK, form, FormErrors::default())
+    page(
+        &request,
+        &state,
+        StatusCode::OK,
+        form,
+        FormErrors::default(),
+    )
 }
 
 /// `POST /signup`
@@ -91,7 +98,15 @@ pub async fn create(
     let site_name = state.settings.get().site_name.clone();
     let account = match NewAccount::parse(&form.username, &form.email, &form.password, &site_name) {
         Ok(account) => account,
-        Err(errors) => return page(&request, &state, StatusCode::UNPROCESSABLE_ENTITY, form, errors),
+        Err(errors) => {
+            return page(
+                &request,
+                &state,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                form,
+                errors,
+            );
+        }
     };
     // Told before it is counted and hashed; the constraint below settles who was first.
     let taken = account.username.is_reserved()
@@ -105,15 +120,26 @@ pub async fn create(
         message: "Several accounts have been made from your address in a short time, so this one was not.".into(),
     })?;
     let hash = password::hash(account.password.clone()).await?;
-    let inserted = queries::insert(&mut state.db.conn().await?, &account.username, account.email.as_ref(), &hash).await;
-    let user_id = match inserted {
+    let mut conn = state.db.conn().await?;
+    conn.begin().await?;
+    let user_id = match queries::insert(&mut conn, &account.username, account.email.as_ref(), &hash)
+        .await
+    {
         Ok(id) => id,
         Err(error) if new_account::is_taken(&error) => return refuse_name(&request, &state, form),
         Err(error) => return Err(error.into()),
     };
+    if account.email.is_some() && state.mailer.is_on() {
+        letters::ask_verification(&mut conn, user_id).await?;
+    }
+    conn.commit().await?;
     sign_in::begin(&request, &state, user_id, false).await?;
     let welcome = format!("Welcome, {}. Your account is ready.", account.username);
-    Ok(render::see_other_saying(&state, local_path(&form.next), &welcome))
+    Ok(render::see_other_saying(
+        &state,
+        local_path(&form.next),
+        &welcome,
+    ))
 }
 
 fn require_open(state: &State) -> Result<(), Error> {
@@ -125,10 +151,20 @@ fn require_open(state: &State) -> Result<(), Error> {
     }
 }
 
-fn refuse_name(request: &HttpRequest, state: &State, form: SignupForm) -> Result<HttpResponse, Error> {
+fn refuse_name(
+    request: &HttpRequest,
+    state: &State,
+    form: SignupForm,
+) -> Result<HttpResponse, Error> {
     let mut errors = FormErrors::default();
     errors.add("username", "taken", TAKEN);
-    page(request, state, StatusCode::UNPROCESSABLE_ENTITY, form, errors)
+    page(
+        request,
+        state,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        form,
+        errors,
+    )
 }
 
 /// The form, with all that was typed but the password.

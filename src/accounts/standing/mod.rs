@@ -92,13 +92,17 @@ pub fn require_above(viewer: &Viewer, rank: i16) -> Result<(), Error> {
         return Ok(());
     }
     tracing::warn!(user.id = viewer.id, target.rank = rank, "denied");
-    Err(Error::forbidden("You cannot act on someone of your own rank or above."))
+    Err(Error::forbidden(
+        "You cannot act on someone of your own rank or above.",
+    ))
 }
 
 /// What an append that failed means to the one who asked for it.
 pub fn append_failed(error: AppendError) -> Error {
     match error {
-        AppendError::Conflict { .. } => Error::Conflict("Somebody else has just acted here. See how it stands now.".into()),
+        AppendError::Conflict { .. } => {
+            Error::Conflict("Somebody else has just acted here. See how it stands now.".into())
+        }
         AppendError::Database(error) => error.into(),
     }
 }
@@ -122,11 +126,20 @@ mod tests {
     #[test]
     fn a_standing_is_what_its_events_come_to() {
         let mut standing = Standing::default();
-        standing.apply(&event(ROLE_GRANTED, json!({ "role": "moderator", "reason": "helps" })));
-        standing.apply(&event(USER_BANNED, json!({ "until": "2026-01-02T00:00:00Z", "reason": "spam" })));
+        standing.apply(&event(
+            ROLE_GRANTED,
+            json!({ "role": "moderator", "reason": "helps" }),
+        ));
+        standing.apply(&event(
+            USER_BANNED,
+            json!({ "until": "2026-01-02T00:00:00Z", "reason": "spam" }),
+        ));
         standing.apply(&event("SomethingElse", json!({})));
         assert_eq!(standing.roles, BTreeSet::from(["moderator".to_owned()]));
-        assert_eq!(standing.banned.as_ref().map(|b| b.until.is_some()), Some(true));
+        assert_eq!(
+            standing.banned.as_ref().map(|b| b.until.is_some()),
+            Some(true)
+        );
         standing.apply(&event(ROLE_REVOKED, json!({ "role": "moderator" })));
         standing.apply(&event(USER_UNBANNED, json!({ "reason": "served" })));
         assert_eq!(standing, Standing::default());

@@ -63,7 +63,9 @@ pub async fn count_holders(db: impl PgExecutor<'_>, role: &str) -> sqlx::Result<
 /// Takes the lock under which the holders of any role change, so that two administrators cannot each remove the other as
 /// the last but one.
 pub async fn lock_roles(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!("LOCK TABLE user_roles IN SHARE ROW EXCLUSIVE MODE").execute(db).await?;
+    sqlx::query!("LOCK TABLE user_roles IN SHARE ROW EXCLUSIVE MODE")
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -118,7 +120,10 @@ impl Subject {
 }
 
 /// The account of this name: spelled so, else in another mixture of cases (imported names may differ in nothing else).
-pub async fn find_subject(db: impl PgExecutor<'_>, username: &str) -> sqlx::Result<Option<Subject>> {
+pub async fn find_subject(
+    db: impl PgExecutor<'_>,
+    username: &str,
+) -> sqlx::Result<Option<Subject>> {
     sqlx::query_as!(
         Subject,
         r#"SELECT u.id, u.username, v.rank AS "rank!", u.banned_at, u.banned_until
@@ -137,9 +142,12 @@ pub async fn find_subject(db: impl PgExecutor<'_>, username: &str) -> sqlx::Resu
 /// Locks an account and reads it as it then stands.
 pub async fn lock_subject(db: &mut Conn, user_id: i64) -> sqlx::Result<Option<Subject>> {
     // Two statements: what is read beside a row that had to be waited for would be as old as the wait.
-    sqlx::query!("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
-        .fetch_optional(&mut *db)
-        .await?;
+    sqlx::query!(
+        "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE",
+        user_id
+    )
+    .fetch_optional(&mut *db)
+    .await?;
     sqlx::query_as!(
         Subject,
         r#"SELECT u.id, u.username, v.rank AS "rank!", u.banned_at, u.banned_until
@@ -153,7 +161,11 @@ pub async fn lock_subject(db: &mut Conn, user_id: i64) -> sqlx::Result<Option<Su
 }
 
 /// Projection of `UserBanned` and `UserUnbanned`.
-pub async fn set_ban(db: impl PgExecutor<'_>, user_id: i64, ban: Option<&Banned>) -> sqlx::Result<()> {
+pub async fn set_ban(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+    ban: Option<&Banned>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users
             SET banned_at = $2, banned_until = $3, ban_reason = $4

@@ -29,7 +29,12 @@ pub struct Change<'a> {
 ///
 /// # Errors
 /// [`Error::Conflict`] if the account changes at the same time.
-pub async fn grant(conn: &mut Conn, user_id: i64, role: &str, change: Change<'_>) -> Result<(), Error> {
+pub async fn grant(
+    conn: &mut Conn,
+    user_id: i64,
+    role: &str,
+    change: Change<'_>,
+) -> Result<(), Error> {
     append(conn, user_id, ROLE_GRANTED, role, change).await?;
     queries::insert_role(conn, user_id, role).await?;
     Ok(())
@@ -39,13 +44,24 @@ pub async fn grant(conn: &mut Conn, user_id: i64, role: &str, change: Change<'_>
 ///
 /// # Errors
 /// As [`grant`].
-pub async fn revoke(conn: &mut Conn, user_id: i64, role: &str, change: Change<'_>) -> Result<(), Error> {
+pub async fn revoke(
+    conn: &mut Conn,
+    user_id: i64,
+    role: &str,
+    change: Change<'_>,
+) -> Result<(), Error> {
     append(conn, user_id, ROLE_REVOKED, role, change).await?;
     queries::delete_role(conn, user_id, role).await?;
     Ok(())
 }
 
-async fn append(conn: &mut Conn, user_id: i64, kind: &str, role: &str, change: Change<'_>) -> Result<(), Error> {
+async fn append(
+    conn: &mut Conn,
+    user_id: i64,
+    kind: &str,
+    role: &str,
+    change: Change<'_>,
+) -> Result<(), Error> {
     let stream = stream(user_id);
     let version = events::version(&mut *conn, &stream).await?;
     let event = NewEvent {
@@ -54,7 +70,9 @@ async fn append(conn: &mut Conn, user_id: i64, kind: &str, role: &str, change: C
         data: json!({ "role": role, "reason": change.reason }),
         meta: meta(change.actor, change.request_id),
     };
-    events::append(conn, event, version).await.map_err(append_failed)?;
+    events::append(conn, event, version)
+        .await
+        .map_err(append_failed)?;
     Ok(())
 }
 
@@ -72,14 +90,24 @@ pub async fn set(
     change: Change<'_>,
 ) -> Result<usize, Error> {
     queries::lock_roles(&mut *conn).await?;
-    let subject = queries::lock_subject(conn, user_id).await?.ok_or(Error::NotFound)?;
+    let subject = queries::lock_subject(conn, user_id)
+        .await?
+        .ok_or(Error::NotFound)?;
     let roles = queries::list_roles(&mut *conn).await?;
     let held = queries::list_roles_of(&mut *conn, user_id).await?;
-    if let Some(unknown) = wanted.iter().find(|name| !roles.iter().any(|role| role.name == **name)) {
-        return Err(Error::BadRequest(format!("There is no role {unknown:?} to give.").into()));
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| !roles.iter().any(|role| role.name == **name))
+    {
+        return Err(Error::BadRequest(
+            format!("There is no role {unknown:?} to give.").into(),
+        ));
     }
     let is_wanted = |name: &str| wanted.iter().any(|w| w == name);
-    let gained: Vec<_> = roles.iter().filter(|r| is_wanted(&r.name) && !held.contains(r)).collect();
+    let gained: Vec<_> = roles
+        .iter()
+        .filter(|r| is_wanted(&r.name) && !held.contains(r))
+        .collect();
     let lost: Vec<_> = held.iter().filter(|r| !is_wanted(&r.name)).collect();
     if gained.is_empty() && lost.is_empty() {
         return Ok(0);
@@ -93,7 +121,9 @@ pub async fn set(
     }
     for role in &lost {
         if role.name == ADMIN && queries::count_holders(&mut *conn, ADMIN).await? < 2 {
-            return Err(Error::Conflict("This is the last administrator: make another one first.".into()));
+            return Err(Error::Conflict(
+                "This is the last administrator: make another one first.".into(),
+            ));
         }
         revoke(conn, user_id, &role.name, change).await?;
     }

@@ -44,7 +44,11 @@ pub async fn index(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
 }
 
 fn verdict(findings: &[Finding]) -> String {
-    match findings.iter().filter(|f| f.standing != Standing::Well).count() {
+    match findings
+        .iter()
+        .filter(|f| f.standing != Standing::Well)
+        .count()
+    {
         0 => "All is well.".to_owned(),
         1 => "One thing needs you.".to_owned(),
         count => format!("{count} things need you."),
@@ -63,19 +67,34 @@ fn systems(state: &State) -> Vec<Finding> {
     let database = if state.db.is_up() {
         finding(Standing::Well, "PostgreSQL answers.")
     } else {
-        finding(Standing::Failing, "PostgreSQL did not answer when it was last asked.")
+        finding(
+            Standing::Failing,
+            "PostgreSQL did not answer when it was last asked.",
+        )
     };
     let redis = match &state.kv {
-        Some(kv) if kv.is_up() => finding(Standing::Well, "Redis answers; sessions and limits live there."),
-        Some(_) => finding(Standing::Failing, "Redis does not answer: nobody can log in, and limits count in each process alone."),
-        None => finding(Standing::Well, "There is no Redis: sessions live in PostgreSQL, limits in the process."),
+        Some(kv) if kv.is_up() => finding(
+            Standing::Well,
+            "Redis answers; sessions and limits live there.",
+        ),
+        Some(_) => finding(
+            Standing::Failing,
+            "Redis does not answer: nobody can log in, and limits count in each process alone.",
+        ),
+        None => finding(
+            Standing::Well,
+            "There is no Redis: sessions live in PostgreSQL, limits in the process.",
+        ),
     };
     let mut findings = vec![database, redis];
     if !state.config.limits.enabled {
         findings.push(finding(Standing::Slow, "Rate limits are off (FEATURE_RATE_LIMITING): passwords can be guessed as fast as anyone likes."));
     }
     if !state.config.http.secure() && !is_loopback(&state.config.http.base_url) {
-        findings.push(finding(Standing::Slow, "BASE_URL is not https: passwords and cookies travel in the clear."));
+        findings.push(finding(
+            Standing::Slow,
+            "BASE_URL is not https: passwords and cookies travel in the clear.",
+        ));
     }
     findings
 }
@@ -99,7 +118,10 @@ fn people(sign_ups: i64, roles: &[(String, i64)]) -> Vec<Finding> {
         link: Some(("/admin/users".to_owned(), "See them".to_owned())),
         ..finding(Standing::Well, sentence)
     }];
-    let admins = roles.iter().find(|(name, _)| name == ADMIN).map_or(0, |(_, count)| *count);
+    let admins = roles
+        .iter()
+        .find(|(name, _)| name == ADMIN)
+        .map_or(0, |(_, count)| *count);
     if admins == 1 {
         findings.push(finding(
             Standing::Well,
@@ -113,12 +135,21 @@ fn settings(values: &Values) -> Vec<Finding> {
     let mut findings = Vec::new();
     if values.site_contact.as_deref().is_none_or(str::is_empty) {
         findings.push(Finding {
-            link: Some(("/about".to_owned(), "See the page".to_owned())),
-            ..finding(Standing::Slow, "Visitors cannot tell how to reach you: the setting site.contact is empty.")
+            link: Some((
+                "/admin/settings/site.contact".to_owned(),
+                "Set it".to_owned(),
+            )),
+            ..finding(
+                Standing::Slow,
+                "Visitors cannot tell how to reach you: the setting site.contact is empty.",
+            )
         });
     }
     if values.signup_mode == SignupMode::Closed {
-        findings.push(finding(Standing::Well, "Sign-ups are closed, as you have set it."));
+        findings.push(finding(
+            Standing::Well,
+            "Sign-ups are closed, as you have set it.",
+        ));
     }
     findings
 }

@@ -110,7 +110,10 @@ pub async fn index(
 }
 
 fn verdict(rows: &[Listed], is_part: bool, filter: &Filter<'_>) -> String {
-    let whose = match (filter.prefix.is_empty() && filter.role.is_empty(), filter.banned) {
+    let whose = match (
+        filter.prefix.is_empty() && filter.role.is_empty(),
+        filter.banned,
+    ) {
         (true, false) => "joined",
         (_, true) => "banned",
         (false, false) => "that fit",
@@ -188,11 +191,21 @@ pub async fn set_roles(
         Err(sentence) => {
             let mut errors = FormErrors::default();
             errors.add("reason", "length", sentence);
-            let page = page(&request, &state, &mut conn, viewer, &name, Some((form, errors))).await?;
+            let page = page(
+                &request,
+                &state,
+                &mut conn,
+                viewer,
+                &name,
+                Some((form, errors)),
+            )
+            .await?;
             return render::invalid(&request, &page);
         }
     };
-    let subject = find_subject(&mut conn, &name).await?.ok_or(Error::NotFound)?;
+    let subject = find_subject(&mut conn, &name)
+        .await?
+        .ok_or(Error::NotFound)?;
     let context = Context::get(&request);
     let change = Change {
         actor: Some(viewer.id),
@@ -207,7 +220,11 @@ pub async fn set_roles(
         _ => format!("The roles of {} are set.", subject.username),
     };
     // Who lays down their own last role cannot come back to the console.
-    let back = if subject.id == viewer.id { "/users" } else { "/admin/users" };
+    let back = if subject.id == viewer.id {
+        "/users"
+    } else {
+        "/admin/users"
+    };
     let back = format!("{back}/{}", chrome::encode(&subject.username));
     Ok(render::see_other_saying(&state, &back, &said))
 }
@@ -222,10 +239,17 @@ pub async fn end_sessions(
     name: Path<String>,
 ) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
-    let subject = find_subject(&mut state.db.conn().await?, &name).await?.ok_or(Error::NotFound)?;
+    let subject = find_subject(&mut state.db.conn().await?, &name)
+        .await?
+        .ok_or(Error::NotFound)?;
     standing::require_above(viewer, subject.rank)?;
     let ended = state.sessions.end_all(subject.id, None).await?;
-    tracing::info!(user.id = viewer.id, target.id = subject.id, sessions = ended, "sessions ended by an operator");
+    tracing::info!(
+        user.id = viewer.id,
+        target.id = subject.id,
+        sessions = ended,
+        "sessions ended by an operator"
+    );
     let said = format!("{} is logged out everywhere.", subject.username);
     let back = format!("/admin/users/{}", chrome::encode(&subject.username));
     Ok(render::see_other_saying(&state, &back, &said))
@@ -241,13 +265,22 @@ async fn page(
     typed: Option<(RolesForm, FormErrors)>,
 ) -> Result<UsersShowPage, Error> {
     let now = Context::get(request).now;
-    let subject = find_subject(&mut *conn, name).await?.ok_or(Error::NotFound)?;
-    let row = queries::find_user(&mut *conn, subject.id).await?.ok_or(Error::NotFound)?;
+    let subject = find_subject(&mut *conn, name)
+        .await?
+        .ok_or(Error::NotFound)?;
+    let row = queries::find_user(&mut *conn, subject.id)
+        .await?
+        .ok_or(Error::NotFound)?;
     let details = queries::get_details(&mut *conn, subject.id).await?;
     let roles = standing::queries::list_roles(conn).await?;
     let sessions = state.sessions.list(subject.id, now).await?;
-    let held = typed.as_ref().map_or(&row.roles, |(form, _)| &form.roles).clone();
-    let (reason, errors) = typed.map(|(form, errors)| (form.reason, errors)).unwrap_or_default();
+    let held = typed
+        .as_ref()
+        .map_or(&row.roles, |(form, _)| &form.roles)
+        .clone();
+    let (reason, errors) = typed
+        .map(|(form, errors)| (form.reason, errors))
+        .unwrap_or_default();
     let is_below = viewer.rank > subject.rank;
     let is_banned = subject.is_banned(now);
     let target = Target::of(Some(subject.id));
@@ -258,7 +291,10 @@ async fn page(
         post_count: details.post_count.into(),
         comment_count: details.comment_count.into(),
         session_count: i64::try_from(sessions.len()).unwrap_or(i64::MAX),
-        roles: roles.into_iter().map(|role| role_choice(role, &held)).collect(),
+        roles: roles
+            .into_iter()
+            .map(|role| role_choice(role, &held))
+            .collect(),
         reason,
         errors,
         can_ban: is_below && !is_banned && viewer.may("user", "ban", &target),

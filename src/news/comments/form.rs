@@ -37,9 +37,17 @@ impl CommentText {
         if text.trim().is_empty() {
             errors.add("text", "required", "Write something first");
         } else if text.chars().count() > TEXT_MAX {
-            errors.add("text", "length", "A comment must be at most 20,000 characters");
+            errors.add(
+                "text",
+                "length",
+                "A comment must be at most 20,000 characters",
+            );
         }
-        if errors.is_empty() { Ok(Self(text.to_owned())) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(errors)
+        }
     }
 
     /// The text in markdown.
@@ -67,6 +75,11 @@ mod tests {
     fn nothing_is_no_comment_and_code_keeps_its_indent() {
         assert!(CommentText::parse(" \n\t ").is_err());
         assert!(CommentText::parse(&"x".repeat(TEXT_MAX + 1)).is_err());
-        assert_eq!(CommentText::parse("\n    code\n\n").expect("valid").as_str(), "    code");
+        assert_eq!(
+            CommentText::parse("\n    code\n\n")
+                .expect("valid")
+                .as_str(),
+            "    code"
+        );
     }
 }

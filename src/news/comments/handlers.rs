@@ -12,8 +12,8 @@ use super::{
     queries::{self, Parent},
     tree::{self, Branch, Sort},
     views::{
-        Ancestor, CommentFragment, DeletePage, Discussion, EditPage, PostLink, ReplyForm, ReplyFormFragment, ShowPage,
-        Thread,
+        Ancestor, CommentFragment, DeletePage, Discussion, EditPage, PostLink, ReplyForm,
+        ReplyFormFragment, ShowPage, Thread,
     },
 };
 use crate::{
@@ -41,8 +41,12 @@ const DEPTH_MAX: i16 = 1_000;
 const BRANCH_MAX: i64 = 5_000;
 
 async fn load(conn: &mut Conn, caller: &Caller, id: i64) -> Result<(CommentRow, Post), Error> {
-    let comment = queries::find(&mut *conn, caller.id(), id).await?.ok_or(Error::NotFound)?;
-    let post = posts::find(conn, comment.post_id, caller.id()).await?.ok_or(Error::NotFound)?;
+    let comment = queries::find(&mut *conn, caller.id(), id)
+        .await?
+        .ok_or(Error::NotFound)?;
+    let post = posts::find(conn, comment.post_id, caller.id())
+        .await?
+        .ok_or(Error::NotFound)?;
     Ok((comment, post))
 }
 
@@ -90,9 +94,13 @@ async fn show_page(
     (comment, post): (CommentRow, Post),
     form: ReplyForm,
 ) -> Result<ShowPage, Error> {
-    let rows = queries::list_by_roots(&mut *conn, caller.id(), &[comment.root_id], BRANCH_MAX).await?;
+    let rows =
+        queries::list_by_roots(&mut *conn, caller.id(), &[comment.root_id], BRANCH_MAX).await?;
     let branches = tree::arrange(rows, Sort::Best);
-    let at = branches.iter().position(|b| b.node.id == comment.id).ok_or(Error::NotFound)?;
+    let at = branches
+        .iter()
+        .position(|b| b.node.id == comment.id)
+        .ok_or(Error::NotFound)?;
     let ancestors = ancestors(&branches, at);
     let (previous_id, next_id) = if comment.parent_id.is_none() {
         queries::find_neighbours(conn, post.card.id, (comment.confidence, comment.id)).await?
@@ -110,12 +118,21 @@ async fn show_page(
             ..branch
         })
         .collect();
-    let mut page = Page::of(request, format!("{} on {}", comment.author.as_deref().unwrap_or("A comment"), post.card.heading()));
+    let mut page = Page::of(
+        request,
+        format!(
+            "{} on {}",
+            comment.author.as_deref().unwrap_or("A comment"),
+            post.card.heading()
+        ),
+    );
     page.robots = Some("noindex, follow");
     let items = model::items(below, reading(caller, &post, request));
     let discussion = match discussion(caller.viewer.as_deref(), &post) {
         Discussion::Open(_) if comment.is_live() => Discussion::Open(form),
-        Discussion::Open(_) => Discussion::Closed("This comment is gone, so it cannot be answered.".into()),
+        Discussion::Open(_) => {
+            Discussion::Closed("This comment is gone, so it cannot be answered.".into())
+        }
         other => other,
     };
     Ok(ShowPage {
@@ -145,7 +162,11 @@ fn ancestors(branches: &[Branch<CommentRow>], at: usize) -> Vec<Ancestor> {
                     (None, true) => "[unknown]".into(),
                     (_, false) => "[gone]".into(),
                 },
-                excerpt: if live { markup::excerpt(&branch.node.html, EXCERPT) } else { String::new() },
+                excerpt: if live {
+                    markup::excerpt(&branch.node.html, EXCERPT)
+                } else {
+                    String::new()
+                },
             });
         }
     }
@@ -166,7 +187,9 @@ pub async fn reply_form(
     if !wants_fragment(&request) {
         return Ok(render::see_other(&format!("/comments/{}#reply", *id)));
     }
-    let comment = queries::find(&mut state.db.conn().await?, caller.id(), *id).await?.ok_or(Error::NotFound)?;
+    let comment = queries::find(&mut state.db.conn().await?, caller.id(), *id)
+        .await?
+        .ok_or(Error::NotFound)?;
     let view = ReplyFormFragment {
         page: Page::of(&request, ""),
         form: form::empty(comment.post_id, Some(*id)),
@@ -188,18 +211,28 @@ pub async fn create(
 ) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     viewer.require("comment", "create", &Target::default())?;
-    let parent_id = match form.parent_id.trim() {
-        "" => None,
-        text => Some(text.parse::<i64>().map_err(|_| Error::bad_request("The comment that is answered has no such number."))?),
-    };
+    let parent_id =
+        match form.parent_id.trim() {
+            "" => None,
+            text => Some(text.parse::<i64>().map_err(|_| {
+                Error::bad_request("The comment that is answered has no such number.")
+            })?),
+        };
     let mut conn = state.db.conn().await?;
-    let post = posts::find(&mut conn, *post_id, Some(viewer.id)).await?.ok_or(Error::NotFound)?;
+    let post = posts::find(&mut conn, *post_id, Some(viewer.id))
+        .await?
+        .ok_or(Error::NotFound)?;
     if let Some(made) = earlier(&mut conn, viewer.id, &form.nonce).await? {
         return Ok(render::see_other(&made));
     }
     let text = match CommentText::parse(&form.text) {
         Ok(text) => text,
-        Err(errors) => return again(&request, &state, &mut conn, &caller, post, parent_id, &form, errors).await,
+        Err(errors) => {
+            return again(
+                &request, &state, &mut conn, &caller, post, parent_id, &form, errors,
+            )
+            .await;
+        }
     };
     let html = rendered(text.as_str().to_owned()).await?;
     conn.begin().await?;
@@ -211,7 +244,10 @@ pub async fn create(
                 Refused::For(sentence) => {
                     let mut errors = FormErrors::default();
                     errors.add("text", "closed", sentence);
-                    again(&request, &state, &mut conn, &caller, post, parent_id, &form, errors).await
+                    again(
+                        &request, &state, &mut conn, &caller, post, parent_id, &form, errors,
+                    )
+                    .await
                 }
                 Refused::By(error) => Err(error),
             };
@@ -225,9 +261,14 @@ pub async fn create(
     if !wants_fragment(&request) {
         return Ok(render::see_other(&path));
     }
-    let comment = queries::find(&mut conn, Some(viewer.id), id).await?.ok_or(Error::NotFound)?;
+    let comment = queries::find(&mut conn, Some(viewer.id), id)
+        .await?
+        .ok_or(Error::NotFound)?;
     let item = comment.into_item(reading(&caller, &post, &request));
-    render::page(&request, &CommentFragment::new(Page::of(&request, ""), item))
+    render::page(
+        &request,
+        &CommentFragment::new(Page::of(&request, ""), item),
+    )
 }
 
 /// Why a comment was not written: a sentence for the form, or an error.
@@ -251,15 +292,23 @@ async fn insert(
     html: &str,
 ) -> Result<i64, Refused> {
     if !queries::count_on_post(&mut *conn, post.card.id).await? {
-        return Err(Refused::For("This discussion takes no more comments. Your text is kept below."));
+        return Err(Refused::For(
+            "This discussion takes no more comments. Your text is kept below.",
+        ));
     }
     let parent: Option<(i64, Parent)> = match parent_id {
         None => None,
         Some(id) => match queries::find_parent(&mut *conn, id, post.card.id).await? {
             Some(parent) if parent.depth < DEPTH_MAX => Some((id, parent)),
-            Some(_) => return Err(Refused::For("This branch is too deep to be answered. Begin a new one.")),
+            Some(_) => {
+                return Err(Refused::For(
+                    "This branch is too deep to be answered. Begin a new one.",
+                ));
+            }
             None => {
-                return Err(Refused::For("The comment that you answer is gone. Your text is kept below."));
+                return Err(Refused::For(
+                    "The comment that you answer is gone. Your text is kept below.",
+                ));
             }
         },
     };
@@ -270,7 +319,10 @@ async fn insert(
 }
 
 /// The form again with what was typed: alone for the script, else on the page it belongs to.
-#[expect(clippy::too_many_arguments, reason = "it is the rest of one handler, with all that the handler has")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "it is the rest of one handler, with all that the handler has"
+)]
 async fn again(
     request: &HttpRequest,
     state: &State,
@@ -292,7 +344,9 @@ async fn again(
         return render::invalid(request, &view);
     }
     let parent = match parent_id {
-        Some(id) => queries::find(&mut *conn, caller.id(), id).await?.filter(|c| c.post_id == post.card.id),
+        Some(id) => queries::find(&mut *conn, caller.id(), id)
+            .await?
+            .filter(|c| c.post_id == post.card.id),
         None => None,
     };
     match parent {
@@ -302,7 +356,9 @@ async fn again(
             view.discussion = Discussion::Open(form);
             render::invalid(request, &view)
         }
-        None => crate::news::posts::handlers::show_again(request, state, conn, caller, post, form).await,
+        None => {
+            crate::news::posts::handlers::show_again(request, state, conn, caller, post, form).await
+        }
     }
 }
 
@@ -320,7 +376,9 @@ async fn own(
     }
     viewer.require("comment", action, &Target::of(comment.author_id))?;
     if comment.author_id != Some(viewer.id) {
-        return Err(Error::forbidden("Only its author can do this to a comment."));
+        return Err(Error::forbidden(
+            "Only its author can do this to a comment.",
+        ));
     }
     Ok((comment, post))
 }
@@ -329,7 +387,9 @@ fn check_window(comment: &CommentRow, request: &HttpRequest) -> Result<(), Error
     if comment.is_editable(Context::get(request).now) {
         return Ok(());
     }
-    Err(Error::forbidden("A comment can be changed for six hours after it was written."))
+    Err(Error::forbidden(
+        "A comment can be changed for six hours after it was written.",
+    ))
 }
 
 /// The fields of `POST /comments/{id}/edit`.
@@ -356,7 +416,9 @@ pub async fn edit_form(
         page: Page::of(&request, "Edit your comment"),
         comment_id: *id,
         post: post_link(&post),
-        text: queries::find_source(&mut conn, *id).await?.unwrap_or_default(),
+        text: queries::find_source(&mut conn, *id)
+            .await?
+            .unwrap_or_default(),
         errors: FormErrors::default(),
     };
     render::page(&request, &view)
@@ -393,7 +455,9 @@ pub async fn update(
     conn.begin().await?;
     if !queries::set_edited(&mut conn, *id).await? {
         conn.rollback().await?;
-        return Err(Error::Conflict("This comment was taken away while you were changing it.".into()));
+        return Err(Error::Conflict(
+            "This comment was taken away while you were changing it.".into(),
+        ));
     }
     queries::set_body(&mut conn, *id, text.as_str(), &html, markup::RENDERER).await?;
     conn.commit().await?;
@@ -444,5 +508,9 @@ pub async fn delete(
         queries::add_to_comment_count(&mut conn, author, -1).await?;
     }
     conn.commit().await?;
-    Ok(render::see_other_saying(&state, &format!("{}#comments", post.card.path()), "Your comment is deleted."))
+    Ok(render::see_other_saying(
+        &state,
+        &format!("{}#comments", post.card.path()),
+        "Your comment is deleted.",
+    ))
 }

@@ -91,7 +91,12 @@ async fn respond(
 }
 
 /// Puts each listed comment with what was read below it; one that stands below another of the page is shown there only.
-fn listed(rows: Vec<Listed>, comments: Vec<CommentRow>, caller: &Caller, now: DateTime<Utc>) -> Vec<ListedComment> {
+fn listed(
+    rows: Vec<Listed>,
+    comments: Vec<CommentRow>,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Vec<ListedComment> {
     let mut branches: HashMap<i64, Vec<tree::Branch<CommentRow>>> = HashMap::new();
     let mut top = 0;
     for branch in tree::arrange(comments, Sort::Oldest) {
@@ -113,7 +118,11 @@ fn listed(rows: Vec<Listed>, comments: Vec<CommentRow>, caller: &Caller, now: Da
             Some(ListedComment {
                 post: PostLink {
                     path: path(row.post_id, if live { &row.post_title } else { "" }),
-                    title: if live { row.post_title } else { "[a post that is gone]".into() },
+                    title: if live {
+                        row.post_title
+                    } else {
+                        "[a post that is gone]".into()
+                    },
                 },
                 thread,
             })
@@ -139,7 +148,10 @@ pub async fn newest(
         empty: "Nobody has said anything yet. Open a post and say the first word.",
         with_replies: false,
     };
-    let cursor = query.after.map(|text| Cursor::parse(listing.name, &text)).transpose()?;
+    let cursor = query
+        .after
+        .map(|text| Cursor::parse(listing.name, &text))
+        .transpose()?;
     let mut conn = state.db.conn().await?;
     let rows = queries::list_newest(&mut conn, before(cursor), PAGE_SIZE + 1).await?;
     respond(&request, &mut conn, &caller, listing, cursor, rows).await
@@ -157,7 +169,9 @@ pub async fn by_author(
     Query(query): Query<Continued>,
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
-    let user = profiles::queries::find(&mut conn, &name).await?.ok_or(Error::NotFound)?;
+    let user = profiles::queries::find(&mut conn, &name)
+        .await?
+        .ok_or(Error::NotFound)?;
     let address = format!("/users/{}/comments", chrome::encode(&user.username));
     let list = format!("comments-{}", user.id);
     let listing = Listing {
@@ -168,7 +182,10 @@ pub async fn by_author(
         empty: "There is nothing here yet.",
         with_replies: false,
     };
-    let cursor = query.after.map(|text| Cursor::parse(listing.name, &text)).transpose()?;
+    let cursor = query
+        .after
+        .map(|text| Cursor::parse(listing.name, &text))
+        .transpose()?;
     let rows = queries::list_by_author(&mut conn, user.id, before(cursor), PAGE_SIZE + 1).await?;
     respond(&request, &mut conn, &caller, listing, cursor, rows).await
 }
@@ -192,7 +209,10 @@ pub async fn own(
         empty: "You have not said anything yet. What you write, and what others answer, will stand here.",
         with_replies: true,
     };
-    let cursor = query.after.map(|text| Cursor::parse(listing.name, &text)).transpose()?;
+    let cursor = query
+        .after
+        .map(|text| Cursor::parse(listing.name, &text))
+        .transpose()?;
     let mut conn = state.db.conn().await?;
     let rows = queries::list_by_author(&mut conn, viewer.id, before(cursor), PAGE_SIZE + 1).await?;
     respond(&request, &mut conn, &caller, listing, cursor, rows).await

@@ -93,7 +93,9 @@ impl CommentRow {
         match viewer {
             _ if !self.is_live() => VoteState::Fixed,
             None => VoteState::Guest,
-            Some(viewer) if self.author_id == Some(viewer.id) || viewer.ban.is_some() => VoteState::Fixed,
+            Some(viewer) if self.author_id == Some(viewer.id) || viewer.ban.is_some() => {
+                VoteState::Fixed
+            }
             Some(_) if self.voted => VoteState::On,
             Some(_) => VoteState::Off,
         }
@@ -103,7 +105,9 @@ impl CommentRow {
     pub fn into_item(self, reading: Reading<'_>) -> CommentItem {
         let Reading { viewer, now, .. } = reading;
         let target = Target::of(self.author_id);
-        let may = |action: &str| viewer.is_some_and(|v| v.ban.is_none() && v.may("comment", action, &target));
+        let may = |action: &str| {
+            viewer.is_some_and(|v| v.ban.is_none() && v.may("comment", action, &target))
+        };
         let own = viewer.is_some_and(|v| Some(v.id) == self.author_id);
         let live = self.is_live();
         let state = match self.state.as_str() {
@@ -127,7 +131,11 @@ impl CommentRow {
             can_delete: own && may("delete") && live,
             can_remove: may("remove") && live && !own,
             can_restore: may("restore") && self.state == "removed" && !own,
-            html: if live || (state == CommentState::Removed && may("restore")) { self.html } else { String::new() },
+            html: if live || (state == CommentState::Removed && may("restore")) {
+                self.html
+            } else {
+                String::new()
+            },
             author: self.author,
             created_at: self.created_at,
             edited_at: self.edited_at,
@@ -146,14 +154,20 @@ const LEVELS: usize = 24;
 /// Branches in reading order as a view shows them, cut below [`LEVELS`]; what is gone and has nothing living below it is
 /// left out, unless the reader could bring it back.
 pub fn items(branches: Vec<Branch<CommentRow>>, reading: Reading<'_>) -> Vec<CommentItem> {
-    let restores = reading.viewer.is_some_and(|v| v.may_any("comment", "restore"));
+    let restores = reading
+        .viewer
+        .is_some_and(|v| v.may_any("comment", "restore"));
     let kept = kept(&branches, restores);
     branches
         .into_iter()
         .zip(kept)
         .filter(|(branch, kept)| *kept && branch.depth <= LEVELS)
         .map(|(branch, _)| {
-            let continues = if branch.depth == LEVELS { branch.descendants } else { 0 };
+            let continues = if branch.depth == LEVELS {
+                branch.descendants
+            } else {
+                0
+            };
             let mut item = branch.node.into_item(reading);
             item.continues = i64::try_from(continues).unwrap_or(i64::MAX);
             item
@@ -169,7 +183,8 @@ fn kept(branches: &[Branch<CommentRow>], restores: bool) -> Vec<bool> {
     let mut kept = vec![false; branches.len()];
     for (index, branch) in branches.iter().enumerate().rev() {
         let below = std::mem::take(&mut shown_below[branch.depth + 1]);
-        kept[index] = below || branch.node.is_live() || (restores && branch.node.state != "deleted");
+        kept[index] =
+            below || branch.node.is_live() || (restores && branch.node.state != "deleted");
         shown_below[branch.depth] |= kept[index];
     }
     kept
@@ -206,7 +221,10 @@ mod tests {
             open: true,
             now: DateTime::UNIX_EPOCH,
         };
-        items(arrange(rows, Sort::Oldest), reading).iter().map(|item| item.id).collect()
+        items(arrange(rows, Sort::Oldest), reading)
+            .iter()
+            .map(|item| item.id)
+            .collect()
     }
 
     #[test]
@@ -239,7 +257,9 @@ mod tests {
 
     #[test]
     fn deep_branches_continue_elsewhere() {
-        let rows = (1..=40).map(|id| row(id, (id > 1).then_some(id - 1), "live")).collect();
+        let rows = (1..=40)
+            .map(|id| row(id, (id > 1).then_some(id - 1), "live"))
+            .collect();
         let reading = Reading {
             viewer: None,
             poster: None,

@@ -34,7 +34,9 @@ pub async fn list_by_post(
     viewer: Option<i64>,
     post_id: i64,
 ) -> sqlx::Result<Vec<CommentRow>> {
-    comments!(db, viewer, " WHERE c.post_id = $2", post_id).fetch_all(db).await
+    comments!(db, viewer, " WHERE c.post_id = $2", post_id)
+        .fetch_all(db)
+        .await
 }
 
 /// All comments below one of these top comments, and these themselves, in no order; at most `limit`, the highest first.
@@ -58,8 +60,14 @@ pub async fn list_by_roots(
 }
 
 /// One comment.
-pub async fn find(db: impl PgExecutor<'_>, viewer: Option<i64>, id: i64) -> sqlx::Result<Option<CommentRow>> {
-    comments!(db, viewer, " WHERE c.id = $2", id).fetch_optional(db).await
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    viewer: Option<i64>,
+    id: i64,
+) -> sqlx::Result<Option<CommentRow>> {
+    comments!(db, viewer, " WHERE c.id = $2", id)
+        .fetch_optional(db)
+        .await
 }
 
 /// The comments that are given and all below them, as far as `limit` goes.
@@ -270,7 +278,9 @@ pub async fn list_by_ids(
     viewer: Option<i64>,
     ids: &[i64],
 ) -> sqlx::Result<Vec<CommentRow>> {
-    comments!(db, viewer, " WHERE c.id = ANY ($2)", ids).fetch_all(db).await
+    comments!(db, viewer, " WHERE c.id = ANY ($2)", ids)
+        .fetch_all(db)
+        .await
 }
 
 /// Counts one more living comment on a post that takes comments; false if it does not. Takes the post's lock, so it
@@ -299,7 +309,11 @@ pub struct Parent {
 }
 
 /// The comment on this post that is to be answered, kept from going while the reply is written.
-pub async fn find_parent(db: impl PgExecutor<'_>, id: i64, post_id: i64) -> sqlx::Result<Option<Parent>> {
+pub async fn find_parent(
+    db: impl PgExecutor<'_>,
+    id: i64,
+    post_id: i64,
+) -> sqlx::Result<Option<Parent>> {
     sqlx::query_as!(
         Parent,
         "SELECT root_id, depth
@@ -362,24 +376,33 @@ pub async fn set_body(
 
 /// A comment's text in markdown, as typed.
 pub async fn find_source(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!("SELECT source FROM comment_bodies WHERE comment_id = $1", id)
-        .fetch_optional(db)
-        .await
+    sqlx::query_scalar!(
+        "SELECT source FROM comment_bodies WHERE comment_id = $1",
+        id
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Marks a living comment as changed; false if it is not living any more.
 pub async fn set_edited(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> {
-    let done = sqlx::query!("UPDATE comments SET edited_at = now() WHERE id = $1 AND state = 'live'", id)
-        .execute(db)
-        .await?;
+    let done = sqlx::query!(
+        "UPDATE comments SET edited_at = now() WHERE id = $1 AND state = 'live'",
+        id
+    )
+    .execute(db)
+    .await?;
     Ok(done.rows_affected() > 0)
 }
 
 /// Takes a post's lock, before its comments change.
 pub async fn lock_post(db: impl PgExecutor<'_>, post_id: i64) -> sqlx::Result<()> {
-    sqlx::query!("SELECT id FROM posts WHERE id = $1 FOR NO KEY UPDATE", post_id)
-        .fetch_one(db)
-        .await?;
+    sqlx::query!(
+        "SELECT id FROM posts WHERE id = $1 FOR NO KEY UPDATE",
+        post_id
+    )
+    .fetch_one(db)
+    .await?;
     Ok(())
 }
 
@@ -416,16 +439,27 @@ pub async fn recount_post(db: impl PgExecutor<'_>, post_id: i64) -> sqlx::Result
 }
 
 /// Counts a user's living comments up or down.
-pub async fn add_to_comment_count(db: impl PgExecutor<'_>, user_id: i64, by: i32) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET comment_count = comment_count + $2 WHERE id = $1", user_id, by)
-        .execute(db)
-        .await?;
+pub async fn add_to_comment_count(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+    by: i32,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE users SET comment_count = comment_count + $2 WHERE id = $1",
+        user_id,
+        by
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
 /// Whether anyone has answered a comment.
 pub async fn has_replies(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM comments WHERE parent_id = $1) AS "exists!""#, id)
-        .fetch_one(db)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM comments WHERE parent_id = $1) AS "exists!""#,
+        id
+    )
+    .fetch_one(db)
+    .await
 }

@@ -54,7 +54,11 @@ pub struct Loaded {
 ///
 /// # Errors
 /// [`Error::BadRequest`] for a cursor that is not this thread's.
-pub async fn load(conn: &mut Conn, caller: &Caller, request: &Request<'_>) -> Result<Loaded, Error> {
+pub async fn load(
+    conn: &mut Conn,
+    caller: &Caller,
+    request: &Request<'_>,
+) -> Result<Loaded, Error> {
     let post = request.post;
     let reading = Reading {
         viewer: caller.viewer.as_deref(),
@@ -71,7 +75,10 @@ pub async fn load(conn: &mut Conn, caller: &Caller, request: &Request<'_>) -> Re
         });
     }
     let name = format!("thread-{}-{}", post.card.id, request.sort.as_str());
-    let after = request.after.map(|text| Cursor::parse(&name, text)).transpose()?;
+    let after = request
+        .after
+        .map(|text| Cursor::parse(&name, text))
+        .transpose()?;
     let (roots, more) = paging::split(roots(conn, request, after).await?, ROOTS);
     let ids: Vec<i64> = roots.iter().map(|root| root.id).collect();
     let rows = queries::list_by_roots(conn, caller.id(), &ids, ROWS_MAX).await?;
@@ -101,13 +108,22 @@ fn key(root: &Root, sort: Sort) -> Key {
     }
 }
 
-async fn roots(conn: &mut Conn, request: &Request<'_>, after: Option<Cursor>) -> Result<Vec<Root>, Error> {
+async fn roots(
+    conn: &mut Conn,
+    request: &Request<'_>,
+    after: Option<Cursor>,
+) -> Result<Vec<Root>, Error> {
     let (post, limit) = (request.post.card.id, ROOTS + 1);
     let moment = |open: DateTime<Utc>, id| after.map_or((open, id), |c| (c.key.as_time(), c.id));
     let rows = match request.sort {
-        #[expect(clippy::cast_possible_truncation, reason = "the key was an f32 when the cursor was made")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the key was an f32 when the cursor was made"
+        )]
         Sort::Best => {
-            let below = after.map_or((f32::INFINITY, i64::MAX), |c| (c.key.as_float() as f32, c.id));
+            let below = after.map_or((f32::INFINITY, i64::MAX), |c| {
+                (c.key.as_float() as f32, c.id)
+            });
             queries::list_roots_best(conn, post, below, limit).await?
         }
         Sort::Newest => {

@@ -19,8 +19,13 @@ pub struct ItemQuery {
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub async fn item(state: Data<State>, Query(query): Query<ItemQuery>) -> Result<HttpResponse, Error> {
-    let found = queries::find_item(&mut state.db.conn().await?, query.id).await?.ok_or(Error::NotFound)?;
+pub async fn item(
+    state: Data<State>,
+    Query(query): Query<ItemQuery>,
+) -> Result<HttpResponse, Error> {
+    let found = queries::find_item(&mut state.db.conn().await?, query.id)
+        .await?
+        .ok_or(Error::NotFound)?;
     Ok(render::moved(&match found {
         Found::Post(id, title) => path(id, &title),
         Found::Comment(id) => format!("/comments/{id}"),
@@ -38,5 +43,8 @@ pub struct UserQuery {
 /// # Errors
 /// None of its own: the user's page says whether there is one.
 pub async fn user(Query(query): Query<UserQuery>) -> Result<HttpResponse, Error> {
-    Ok(render::moved(&format!("/users/{}", chrome::encode(&query.id))))
+    Ok(render::moved(&format!(
+        "/users/{}",
+        chrome::encode(&query.id)
+    )))
 }

@@ -41,7 +41,13 @@ pub struct FrontQuery {
 
 impl FrontQuery {
     fn is_plain(&self) -> bool {
-        let texts = [&self.sort_by, &self.sort, &self.order, &self.author, &self.site];
+        let texts = [
+            &self.sort_by,
+            &self.sort,
+            &self.order,
+            &self.author,
+            &self.site,
+        ];
         texts.iter().all(|t| t.is_none()) && self.limit.is_none() && self.page.is_none()
     }
 }
@@ -85,7 +91,11 @@ async fn filtered(
         None | Some("") => FilterSort::Hot,
         Some("points") => FilterSort::Points,
         Some("recent") => FilterSort::Recent,
-        Some(_) => return Err(Error::bad_request("Posts can be sorted by 'points' or 'recent'.")),
+        Some(_) => {
+            return Err(Error::bad_request(
+                "Posts can be sorted by 'points' or 'recent'.",
+            ));
+        }
     };
     let ascending = match query.order.as_deref() {
         None | Some("" | "desc") => false,
@@ -107,11 +117,19 @@ async fn filtered(
         site: query.site.clone().filter(|s| !s.is_empty()),
         skip: (number - 1) * limit,
     };
-    let rows = queries::list_filtered(&mut state.db.conn().await?, caller.id(), &filter, limit + 1).await?;
+    let rows = queries::list_filtered(&mut state.db.conn().await?, caller.id(), &filter, limit + 1)
+        .await?;
     let (rows, more) = paging::split(rows, limit);
     let more = (more && number < PAGE_MAX).then(|| {
-        let (next, limit) = ((number + 1).to_string(), query.limit.map(|l| l.to_string()).unwrap_or_default());
-        let sort = query.sort_by.as_deref().or(query.sort.as_deref()).unwrap_or_default();
+        let (next, limit) = (
+            (number + 1).to_string(),
+            query.limit.map(|l| l.to_string()).unwrap_or_default(),
+        );
+        let sort = query
+            .sort_by
+            .as_deref()
+            .or(query.sort.as_deref())
+            .unwrap_or_default();
         let parameters = [
             ("sortBy", sort),
             ("order", query.order.as_deref().unwrap_or_default()),
@@ -189,8 +207,13 @@ pub async fn active(
 }
 
 /// The periods of `/top`, with the words of their tabs.
-const PERIODS: [(&str, &str); 5] =
-    [("day", "Day"), ("week", "Week"), ("month", "Month"), ("year", "Year"), ("all", "All time")];
+const PERIODS: [(&str, &str); 5] = [
+    ("day", "Day"),
+    ("week", "Week"),
+    ("month", "Month"),
+    ("year", "Year"),
+    ("all", "All time"),
+];
 
 /// When a period began; `None` is the beginning of time.
 fn period_start(period: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -220,9 +243,15 @@ pub async fn top(
     caller: Caller,
     Query(query): Query<TopQuery>,
 ) -> Result<HttpResponse, Error> {
-    let period = query.period.as_deref().filter(|p| !p.is_empty()).unwrap_or("week");
+    let period = query
+        .period
+        .as_deref()
+        .filter(|p| !p.is_empty())
+        .unwrap_or("week");
     if !PERIODS.iter().any(|(name, _)| *name == period) {
-        return Err(Error::bad_request("The period is one of day, week, month, year and all."));
+        return Err(Error::bad_request(
+            "The period is one of day, week, month, year and all.",
+        ));
     }
     let tab = |(name, label): &(&str, &str)| Tab {
         href: format!("/top?period={name}"),
@@ -246,7 +275,9 @@ pub async fn top(
     let mut conn = state.db.conn().await?;
     let rows = match period_start(period, now) {
         None => queries::list_top(&mut conn, window).await?,
-        Some(since) if period == "year" => queries::list_top_of_months(&mut conn, window, since, now).await?,
+        Some(since) if period == "year" => {
+            queries::list_top_of_months(&mut conn, window, since, now).await?
+        }
         Some(since) => queries::list_top_of_days(&mut conn, window, since, now).await?,
     };
     listing.respond(&request, &caller, &window, rows)

@@ -58,7 +58,9 @@ impl Listing<'_> {
     pub fn window(&self, caller: &Caller, after: Option<&str>) -> Result<Window, Error> {
         Ok(Window {
             viewer: caller.id(),
-            after: after.map(|text| Cursor::parse(self.name, text)).transpose()?,
+            after: after
+                .map(|text| Cursor::parse(self.name, text))
+                .transpose()?,
             limit: PAGE_SIZE + 1,
         })
     }
@@ -87,7 +89,11 @@ impl Listing<'_> {
             parameters.push(("after", &cursor));
             paging::address(self.path, &parameters)
         });
-        let title = if self.path == "/" && shown == 0 { "" } else { self.heading };
+        let title = if self.path == "/" && shown == 0 {
+            ""
+        } else {
+            self.heading
+        };
         let mut page = Page::of(request, title).at(self.place);
         page.robots = (shown > 0).then_some("noindex, follow");
         let view = ListPage {
@@ -97,7 +103,11 @@ impl Listing<'_> {
             tabs: self.tabs,
             posts: items(rows, caller, shown),
             more,
-            empty: if shown > 0 { "This is the end of the list.".into() } else { self.empty.to_owned() },
+            empty: if shown > 0 {
+                "This is the end of the list.".into()
+            } else {
+                self.empty.to_owned()
+            },
         };
         render::page(request, &view)
     }

@@ -25,7 +25,8 @@ pub struct Window {
 impl Window {
     /// What a list by a floating key goes on below.
     fn float(&self) -> (f64, i64) {
-        self.after.map_or((f64::INFINITY, i64::MAX), |c| (c.key.as_float(), c.id))
+        self.after
+            .map_or((f64::INFINITY, i64::MAX), |c| (c.key.as_float(), c.id))
     }
 
     /// What a list by a number goes on below.
@@ -38,7 +39,8 @@ impl Window {
     /// What a list by time goes on below.
     fn time(&self) -> (DateTime<Utc>, i64) {
         let end = DateTime::from_timestamp(LAST_SECOND, 0).unwrap_or_default();
-        self.after.map_or((end, i64::MAX), |c| (c.key.as_time(), c.id))
+        self.after
+            .map_or((end, i64::MAX), |c| (c.key.as_time(), c.id))
     }
 }
 
@@ -225,7 +227,11 @@ pub async fn list_top_of_months(
 }
 
 /// Of one kind (`ask`, `show`, `job`, `poll`), by hot rank.
-pub async fn list_kind(db: impl PgExecutor<'_>, window: Window, kind: &str) -> sqlx::Result<Vec<PostCard>> {
+pub async fn list_kind(
+    db: impl PgExecutor<'_>,
+    window: Window,
+    kind: &str,
+) -> sqlx::Result<Vec<PostCard>> {
     let (hot, id) = window.float();
     cards!(
         db,
@@ -248,7 +254,11 @@ pub async fn list_kind(db: impl PgExecutor<'_>, window: Window, kind: &str) -> s
 
 /// With at least so many points, by time. While few posts have as many, they are found by their points; once they are
 /// common, walking back in time meets them soon.
-pub async fn list_over(db: &mut crate::platform::db::Conn, window: Window, least: i32) -> sqlx::Result<Vec<PostCard>> {
+pub async fn list_over(
+    db: &mut crate::platform::db::Conn,
+    window: Window,
+    least: i32,
+) -> sqlx::Result<Vec<PostCard>> {
     const FEW: i64 = 2_000;
     let (time, id) = window.time();
     let matches = sqlx::query_scalar!(
@@ -298,7 +308,11 @@ pub async fn list_over(db: &mut crate::platform::db::Conn, window: Window, least
 }
 
 /// Of one author, by time; what is not living is left out.
-pub async fn list_by_author(db: impl PgExecutor<'_>, window: Window, author_id: i64) -> sqlx::Result<Vec<PostCard>> {
+pub async fn list_by_author(
+    db: impl PgExecutor<'_>,
+    window: Window,
+    author_id: i64,
+) -> sqlx::Result<Vec<PostCard>> {
     let (time, id) = window.time();
     cards!(
         db,
@@ -319,7 +333,11 @@ pub async fn list_by_author(db: impl PgExecutor<'_>, window: Window, author_id: 
 }
 
 /// Of one domain, by time.
-pub async fn list_by_domain(db: impl PgExecutor<'_>, window: Window, domain: &str) -> sqlx::Result<Vec<PostCard>> {
+pub async fn list_by_domain(
+    db: impl PgExecutor<'_>,
+    window: Window,
+    domain: &str,
+) -> sqlx::Result<Vec<PostCard>> {
     let (time, id) = window.time();
     cards!(
         db,
@@ -340,7 +358,11 @@ pub async fn list_by_domain(db: impl PgExecutor<'_>, window: Window, domain: &st
 }
 
 /// With any of these tags, by time.
-pub async fn list_by_tags(db: impl PgExecutor<'_>, window: Window, tags: &[i32]) -> sqlx::Result<Vec<PostCard>> {
+pub async fn list_by_tags(
+    db: impl PgExecutor<'_>,
+    window: Window,
+    tags: &[i32],
+) -> sqlx::Result<Vec<PostCard>> {
     let (time, id) = window.time();
     cards!(
         db,
@@ -436,7 +458,11 @@ pub async fn list_filtered(
         (FilterSort::Recent, false) => " ORDER BY p.created_at DESC, p.id DESC",
         (FilterSort::Recent, true) => " ORDER BY p.created_at, p.id",
     });
-    query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(filter.skip);
+    query
+        .push(" LIMIT ")
+        .push_bind(limit)
+        .push(" OFFSET ")
+        .push_bind(filter.skip);
     let rows = query.build().fetch_all(db).await?;
     rows.iter()
         .map(|row| {

@@ -36,7 +36,14 @@ pub struct Act<'a> {
 pub async fn remove_post(conn: &mut Conn, post: &Post, act: Act<'_>) -> Result<(), Error> {
     queries::set_post_state(&mut *conn, post.id, "removed").await?;
     count_post(conn, post, -1).await?;
-    record(conn, &format!("post-{}", post.id), model::POST_REMOVED, json!({}), act).await?;
+    record(
+        conn,
+        &format!("post-{}", post.id),
+        model::POST_REMOVED,
+        json!({}),
+        act,
+    )
+    .await?;
     Ok(())
 }
 
@@ -47,7 +54,14 @@ pub async fn remove_post(conn: &mut Conn, post: &Post, act: Act<'_>) -> Result<(
 pub async fn restore_post(conn: &mut Conn, post: &Post, act: Act<'_>) -> Result<(), Error> {
     queries::set_post_state(&mut *conn, post.id, "live").await?;
     count_post(conn, post, 1).await?;
-    record(conn, &format!("post-{}", post.id), model::POST_RESTORED, json!({}), act).await?;
+    record(
+        conn,
+        &format!("post-{}", post.id),
+        model::POST_RESTORED,
+        json!({}),
+        act,
+    )
+    .await?;
     Ok(())
 }
 
@@ -65,7 +79,14 @@ async fn count_post(conn: &mut Conn, post: &Post, by: i32) -> sqlx::Result<()> {
 pub async fn remove_comment(conn: &mut Conn, comment: &Comment, act: Act<'_>) -> Result<(), Error> {
     queries::set_comment_state(&mut *conn, comment.id, "removed").await?;
     count_comment(conn, comment, -1).await?;
-    record(conn, &format!("comment-{}", comment.id), model::COMMENT_REMOVED, json!({}), act).await?;
+    record(
+        conn,
+        &format!("comment-{}", comment.id),
+        model::COMMENT_REMOVED,
+        json!({}),
+        act,
+    )
+    .await?;
     Ok(())
 }
 
@@ -73,10 +94,21 @@ pub async fn remove_comment(conn: &mut Conn, comment: &Comment, act: Act<'_>) ->
 ///
 /// # Errors
 /// As [`remove_post`].
-pub async fn restore_comment(conn: &mut Conn, comment: &Comment, act: Act<'_>) -> Result<(), Error> {
+pub async fn restore_comment(
+    conn: &mut Conn,
+    comment: &Comment,
+    act: Act<'_>,
+) -> Result<(), Error> {
     queries::set_comment_state(&mut *conn, comment.id, "live").await?;
     count_comment(conn, comment, 1).await?;
-    record(conn, &format!("comment-{}", comment.id), model::COMMENT_RESTORED, json!({}), act).await?;
+    record(
+        conn,
+        &format!("comment-{}", comment.id),
+        model::COMMENT_RESTORED,
+        json!({}),
+        act,
+    )
+    .await?;
     Ok(())
 }
 
@@ -93,8 +125,20 @@ async fn count_comment(conn: &mut Conn, comment: &Comment, by: i32) -> sqlx::Res
 ///
 /// # Errors
 /// As [`remove_post`].
-pub async fn ban_user(conn: &mut Conn, user_id: i64, until: Option<DateTime<Utc>>, act: Act<'_>) -> Result<(), Error> {
-    let event = record(conn, &standing::stream(user_id), USER_BANNED, json!({ "until": until }), act).await?;
+pub async fn ban_user(
+    conn: &mut Conn,
+    user_id: i64,
+    until: Option<DateTime<Utc>>,
+    act: Act<'_>,
+) -> Result<(), Error> {
+    let event = record(
+        conn,
+        &standing::stream(user_id),
+        USER_BANNED,
+        json!({ "until": until }),
+        act,
+    )
+    .await?;
     project_ban(conn, user_id, &event).await
 }
 
@@ -103,7 +147,14 @@ pub async fn ban_user(conn: &mut Conn, user_id: i64, until: Option<DateTime<Utc>
 /// # Errors
 /// As [`remove_post`].
 pub async fn unban_user(conn: &mut Conn, user_id: i64, act: Act<'_>) -> Result<(), Error> {
-    let event = record(conn, &standing::stream(user_id), USER_UNBANNED, json!({}), act).await?;
+    let event = record(
+        conn,
+        &standing::stream(user_id),
+        USER_UNBANNED,
+        json!({}),
+        act,
+    )
+    .await?;
     project_ban(conn, user_id, &event).await
 }
 
@@ -115,7 +166,13 @@ async fn project_ban(conn: &mut Conn, user_id: i64, event: &Event) -> Result<(),
 }
 
 /// Appends the event and writes its row of the log.
-async fn record(conn: &mut Conn, stream: &str, kind: &str, mut data: Value, act: Act<'_>) -> Result<Event, Error> {
+async fn record(
+    conn: &mut Conn,
+    stream: &str,
+    kind: &str,
+    mut data: Value,
+    act: Act<'_>,
+) -> Result<Event, Error> {
     if let Some(fields) = data.as_object_mut() {
         fields.insert("reason".to_owned(), act.reason.as_str().into());
     }
@@ -126,10 +183,17 @@ async fn record(conn: &mut Conn, stream: &str, kind: &str, mut data: Value, act:
         data,
         meta: standing::meta(Some(act.actor), act.request_id),
     };
-    let event = events::append(&mut *conn, event, version).await.map_err(standing::append_failed)?;
+    let event = events::append(&mut *conn, event, version)
+        .await
+        .map_err(standing::append_failed)?;
     if let Some(row) = LogRow::of(&event) {
         queries::insert_log(conn, &row).await?;
     }
-    tracing::info!(user.id = act.actor, event.kind = kind, event.stream = stream, "moderated");
+    tracing::info!(
+        user.id = act.actor,
+        event.kind = kind,
+        event.stream = stream,
+        "moderated"
+    );
     Ok(event)
 }

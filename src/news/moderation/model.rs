@@ -93,8 +93,12 @@ impl State {
         match self {
             Self::Live => Ok(()),
             Self::Removed => Err(Error::Conflict("This has been removed already.".into())),
-            Self::Deleted => Err(Error::Conflict("Its author has deleted this already.".into())),
-            Self::Dead => Err(Error::Conflict("This came hidden with an import: nobody sees it.".into())),
+            Self::Deleted => Err(Error::Conflict(
+                "Its author has deleted this already.".into(),
+            )),
+            Self::Dead => Err(Error::Conflict(
+                "This came hidden with an import: nobody sees it.".into(),
+            )),
         }
     }
 
@@ -105,9 +109,15 @@ impl State {
     pub fn require_restorable(self) -> Result<(), Error> {
         match self {
             Self::Removed => Ok(()),
-            Self::Live => Err(Error::Conflict("This is not removed, or has been restored already.".into())),
-            Self::Deleted => Err(Error::forbidden("Its author has deleted this, and that is theirs to decide.")),
-            Self::Dead => Err(Error::Conflict("This came hidden with an import, and no moderator removed it.".into())),
+            Self::Live => Err(Error::Conflict(
+                "This is not removed, or has been restored already.".into(),
+            )),
+            Self::Deleted => Err(Error::forbidden(
+                "Its author has deleted this, and that is theirs to decide.",
+            )),
+            Self::Dead => Err(Error::Conflict(
+                "This came hidden with an import, and no moderator removed it.".into(),
+            )),
         }
     }
 }
@@ -116,7 +126,11 @@ impl State {
 ///
 /// # Errors
 /// [`Error::Forbidden`].
-pub fn require_may_remove(viewer: &Viewer, author_id: Option<i64>, author_rank: i16) -> Result<(), Error> {
+pub fn require_may_remove(
+    viewer: &Viewer,
+    author_id: Option<i64>,
+    author_rank: i16,
+) -> Result<(), Error> {
     if author_id == Some(viewer.id) {
         return Ok(());
     }
@@ -127,9 +141,15 @@ pub fn require_may_remove(viewer: &Viewer, author_id: Option<i64>, author_rank: 
 ///
 /// # Errors
 /// [`Error::Forbidden`].
-pub fn require_may_restore(viewer: &Viewer, author_id: Option<i64>, author_rank: i16) -> Result<(), Error> {
+pub fn require_may_restore(
+    viewer: &Viewer,
+    author_id: Option<i64>,
+    author_rank: i16,
+) -> Result<(), Error> {
     if author_id == Some(viewer.id) {
-        return Err(Error::forbidden("Nobody restores what they wrote themselves: ask another moderator."));
+        return Err(Error::forbidden(
+            "Nobody restores what they wrote themselves: ask another moderator.",
+        ));
     }
     crate::accounts::standing::require_above(viewer, author_rank)
 }
@@ -222,7 +242,10 @@ mod tests {
 
     #[test]
     fn reasons_are_given_and_short() {
-        assert_eq!(Reason::parse("  spam ").map(|r| r.as_str().to_owned()), Ok("spam".to_owned()));
+        assert_eq!(
+            Reason::parse("  spam ").map(|r| r.as_str().to_owned()),
+            Ok("spam".to_owned())
+        );
         for bad in ["", "   ", "no", &"x".repeat(501)] {
             assert!(Reason::parse(bad).is_err(), "{bad}");
         }
@@ -239,11 +262,18 @@ mod tests {
 
     #[test]
     fn a_log_row_is_told_by_its_event() {
-        let row = LogRow::of(&event(POST_REMOVED, "post-42", json!({ "reason": "spam" }))).expect("logged");
-        assert_eq!((row.action, row.target, row.target_id, row.actor_id), ("removed", "post", 42, Some(3)));
+        let row = LogRow::of(&event(POST_REMOVED, "post-42", json!({ "reason": "spam" })))
+            .expect("logged");
+        assert_eq!(
+            (row.action, row.target, row.target_id, row.actor_id),
+            ("removed", "post", 42, Some(3))
+        );
         let data = json!({ "until": "1970-01-07T23:59:59Z", "reason": "spam" });
         let ban = LogRow::of(&event(USER_BANNED, "user-7", data)).expect("logged");
-        assert_eq!(words(ban.action, ban.target, &ban.details), "gave a ban of 7 days to");
+        assert_eq!(
+            words(ban.action, ban.target, &ban.details),
+            "gave a ban of 7 days to"
+        );
         assert_eq!(LogRow::of(&event("RoleGranted", "user-7", json!({}))), None);
     }
 
@@ -251,7 +281,13 @@ mod tests {
     fn what_an_author_deleted_stays_theirs() {
         assert!(State::Live.require_removable().is_ok());
         assert!(State::Removed.require_restorable().is_ok());
-        assert!(matches!(State::Deleted.require_restorable(), Err(Error::Forbidden(_))));
-        assert!(matches!(State::Removed.require_removable(), Err(Error::Conflict(_))));
+        assert!(matches!(
+            State::Deleted.require_restorable(),
+            Err(Error::Forbidden(_))
+        ));
+        assert!(matches!(
+            State::Removed.require_removable(),
+            Err(Error::Conflict(_))
+        ));
     }
 }

@@ -40,9 +40,12 @@ pub struct Comment {
 
 /// Locks a comment, if there is one, for the rest of the transaction.
 pub async fn lock_comment(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<()> {
-    sqlx::query!("SELECT id FROM comments WHERE id = $1 FOR NO KEY UPDATE", id)
-        .fetch_optional(db)
-        .await?;
+    sqlx::query!(
+        "SELECT id FROM comments WHERE id = $1 FOR NO KEY UPDATE",
+        id
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(())
 }
 
@@ -189,7 +192,9 @@ pub async fn list_log(
 
 /// Keeps new events from coming until the transaction ends.
 pub async fn lock_events(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE").execute(db).await?;
+    sqlx::query!("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE")
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -277,8 +282,13 @@ pub async fn list_bans(db: impl PgExecutor<'_>, user_ids: &[i64]) -> sqlx::Resul
 
 /// Every role that somebody has been given.
 pub async fn list_all_roles(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(i64, String)>> {
-    let rows = sqlx::query!("SELECT ur.user_id, r.name FROM user_roles ur JOIN roles r ON r.id = ur.role_id")
-        .fetch_all(db)
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.name)).collect())
+    let rows = sqlx::query!(
+        "SELECT ur.user_id, r.name FROM user_roles ur JOIN roles r ON r.id = ur.role_id"
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.user_id, row.name))
+        .collect())
 }

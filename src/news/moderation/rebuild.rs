@@ -69,11 +69,16 @@ pub async fn rebuild(conn: &mut PgConnection) -> sqlx::Result<Rebuilt> {
     Ok(rebuilt)
 }
 
-async fn rebuild_bans(conn: &mut PgConnection, standings: &BTreeMap<i64, Standing>) -> sqlx::Result<u64> {
+async fn rebuild_bans(
+    conn: &mut PgConnection,
+    standings: &BTreeMap<i64, Standing>,
+) -> sqlx::Result<u64> {
     let ids: Vec<i64> = standings.keys().copied().collect();
     let mut wrong = 0;
     for stored in queries::list_bans(&mut *conn, &ids).await? {
-        let told = standings.get(&stored.id).and_then(|standing| standing.banned.as_ref());
+        let told = standings
+            .get(&stored.id)
+            .and_then(|standing| standing.banned.as_ref());
         if ban_of(&stored).as_ref() != told {
             standing::queries::set_ban(&mut *conn, stored.id, told).await?;
             wrong += 1;
@@ -90,8 +95,14 @@ fn ban_of(stored: &StoredBan) -> Option<Banned> {
     })
 }
 
-async fn rebuild_roles(conn: &mut PgConnection, standings: &BTreeMap<i64, Standing>) -> sqlx::Result<u64> {
-    let stored: BTreeSet<(i64, String)> = queries::list_all_roles(&mut *conn).await?.into_iter().collect();
+async fn rebuild_roles(
+    conn: &mut PgConnection,
+    standings: &BTreeMap<i64, Standing>,
+) -> sqlx::Result<u64> {
+    let stored: BTreeSet<(i64, String)> = queries::list_all_roles(&mut *conn)
+        .await?
+        .into_iter()
+        .collect();
     let told: BTreeSet<(i64, String)> = standings
         .iter()
         .flat_map(|(id, standing)| standing.roles.iter().map(|role| (*id, role.clone())))

@@ -86,9 +86,17 @@ impl Submitted {
         let text = self.text.trim_end().trim_start_matches('\n');
         let length = text.chars().count();
         if text.trim().is_empty() && self.url.trim().is_empty() {
-            errors.add("url", "required", "A link or a text is needed: give one of them, or both");
+            errors.add(
+                "url",
+                "required",
+                "A link or a text is needed: give one of them, or both",
+            );
         } else if !text.is_empty() && length < *TEXT_LENGTH.start() {
-            errors.add("text", "length", "Text must be at least 10 characters, if there is one");
+            errors.add(
+                "text",
+                "length",
+                "Text must be at least 10 characters, if there is one",
+            );
         } else if length > *TEXT_LENGTH.end() {
             errors.add("text", "length", "Text must be at most 40,000 characters");
         }
@@ -98,7 +106,11 @@ impl Submitted {
                 kind: kind_of(title.as_str(), url.is_some()),
                 title,
                 url,
-                text: if text.trim().is_empty() { String::new() } else { text.to_owned() },
+                text: if text.trim().is_empty() {
+                    String::new()
+                } else {
+                    text.to_owned()
+                },
                 tags,
             }),
             _ => Err(errors),
@@ -108,10 +120,13 @@ impl Submitted {
 
 fn parse_tags(text: &str, errors: &mut FormErrors) -> Vec<String> {
     let mut tags: Vec<String> = Vec::new();
-    let parts = text.split(',').map(|t| t.trim().trim_start_matches('#').to_lowercase());
+    let parts = text
+        .split(',')
+        .map(|t| t.trim().trim_start_matches('#').to_lowercase());
     for tag in parts.filter(|t| !t.is_empty()) {
         if !is_tag(&tag) {
-            let said = format!("'{tag}' is no tag: letters, digits and .+#- only, at most 25 of them");
+            let said =
+                format!("'{tag}' is no tag: letters, digits and .+#- only, at most 25 of them");
             errors.add("tags", "tag", said);
         } else if !tags.contains(&tag) {
             tags.push(tag);
@@ -126,7 +141,9 @@ fn parse_tags(text: &str, errors: &mut FormErrors) -> Vec<String> {
 /// What the constraint `tags_name_check` takes.
 fn is_tag(name: &str) -> bool {
     let mut bytes = name.bytes();
-    let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let first = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".+#-".contains(&b));
     first && rest && name.len() <= 25
 }
@@ -151,23 +168,54 @@ mod tests {
 
     #[test]
     fn all_errors_are_told_at_once() {
-        let errors = form("ab", "ftp://x.example", "short", "a,b,c,d,e,f").validate().expect_err("four mistakes");
+        let errors = form("ab", "ftp://x.example", "short", "a,b,c,d,e,f")
+            .validate()
+            .expect_err("four mistakes");
         assert_eq!(fields(&errors), ["title", "url", "text", "tags"]);
-        assert_eq!(errors.of("title"), Some("Title must be at least 3 characters"));
+        assert_eq!(
+            errors.of("title"),
+            Some("Title must be at least 3 characters")
+        );
         assert_eq!(errors.of("tags"), Some("Maximum 5 tags allowed"));
     }
 
     #[test]
     fn a_link_or_a_text_is_needed_and_one_is_enough() {
-        assert_eq!(fields(&form("A title", " ", "\n ", "").validate().expect_err("neither")), ["url"]);
-        assert!(form("A title", "https://example.org/", "", "").validate().is_ok());
-        assert!(form("A title", "", "A text of some length.", "").validate().is_ok());
+        assert_eq!(
+            fields(
+                &form("A title", " ", "\n ", "")
+                    .validate()
+                    .expect_err("neither")
+            ),
+            ["url"]
+        );
+        assert!(
+            form("A title", "https://example.org/", "", "")
+                .validate()
+                .is_ok()
+        );
+        assert!(
+            form("A title", "", "A text of some length.", "")
+                .validate()
+                .is_ok()
+        );
     }
 
     #[test]
     fn tags_are_folded_and_counted_once() {
-        let valid = form("A title", "https://example.org/", "", " Rust, #web,rust,c++ ").validate().expect("valid");
+        let valid = form(
+            "A title",
+            "https://example.org/",
+            "",
+            " Rust, #web,rust,c++ ",
+        )
+        .validate()
+        .expect("valid");
         assert_eq!(valid.tags, ["rust", "web", "c++"]);
-        assert!(form("A title", "https://example.org/", "", "two words").validate().is_err());
+        assert!(
+            form("A title", "https://example.org/", "", "two words")
+                .validate()
+                .is_err()
+        );
     }
 }

@@ -47,7 +47,10 @@ pub async fn new_form(
         nonce: random_token(12),
         ..form
     };
-    render::page(&request, &new_page(&request, &form, FormErrors::default(), None, tags))
+    render::page(
+        &request,
+        &new_page(&request, &form, FormErrors::default(), None, tags),
+    )
 }
 
 fn new_page(
@@ -84,7 +87,10 @@ pub async fn preview(
                 domain: valid.url.as_ref().map(|u| u.domain().to_owned()),
                 html: rendered(valid.text).await?,
             };
-            render::page(&request, &new_page(&request, &form, FormErrors::default(), Some(preview), tags))
+            render::page(
+                &request,
+                &new_page(&request, &form, FormErrors::default(), Some(preview), tags),
+            )
         }
         Err(errors) => render::invalid(&request, &new_page(&request, &form, errors, None, tags)),
     }
@@ -118,7 +124,11 @@ pub async fn create(
     if let Some((id, title)) = same_url(&mut conn, &valid, &request).await? {
         conn.rollback().await?;
         let said = "This has been posted already. Here is what people say about it.";
-        return Ok(render::see_other_saying(&state, &model::path(id, &title), said));
+        return Ok(render::see_other_saying(
+            &state,
+            &model::path(id, &title),
+            said,
+        ));
     }
     let id = insert(&mut conn, viewer, &valid, &html).await?;
     let path = model::path(id, valid.title.as_str());
@@ -151,7 +161,12 @@ pub async fn earlier(conn: &mut Conn, user_id: i64, nonce: &str) -> Result<Optio
 
 /// Remembers, within the transaction, what a form has made. Where the same form came twice at once, the transaction is
 /// undone and what the other one made is given.
-pub async fn remember(conn: &mut Conn, user_id: i64, nonce: &str, path: &str) -> Result<Option<String>, Error> {
+pub async fn remember(
+    conn: &mut Conn,
+    user_id: i64,
+    nonce: &str,
+    path: &str,
+) -> Result<Option<String>, Error> {
     if nonce.is_empty() {
         return Ok(None);
     }
@@ -161,14 +176,18 @@ pub async fn remember(conn: &mut Conn, user_id: i64, nonce: &str, path: &str) ->
             conn.rollback().await?;
             Ok(queries::find_submission(conn, user_id, nonce).await?)
         }
-        Err(error) if violated(&error) == Some("submissions_nonce_check") => {
-            Err(Error::bad_request("This form is not one of ours. Load the page again."))
-        }
+        Err(error) if violated(&error) == Some("submissions_nonce_check") => Err(
+            Error::bad_request("This form is not one of ours. Load the page again."),
+        ),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn same_url(conn: &mut Conn, valid: &Valid, request: &HttpRequest) -> Result<Option<(i64, String)>, Error> {
+async fn same_url(
+    conn: &mut Conn,
+    valid: &Valid,
+    request: &HttpRequest,
+) -> Result<Option<(i64, String)>, Error> {
     let Some(url) = &valid.url else {
         return Ok(None);
     };
@@ -180,7 +199,12 @@ async fn same_url(conn: &mut Conn, valid: &Valid, request: &HttpRequest) -> Resu
 
 async fn insert(conn: &mut Conn, viewer: &Viewer, valid: &Valid, html: &str) -> Result<i64, Error> {
     let (domain_id, key) = domain_of(conn, valid).await?;
-    let id = queries::insert(&mut *conn, viewer.id, draft(valid, domain_id, key.as_deref())).await?;
+    let id = queries::insert(
+        &mut *conn,
+        viewer.id,
+        draft(valid, domain_id, key.as_deref()),
+    )
+    .await?;
     queries::set_body(&mut *conn, id, &valid.text, html, markup::RENDERER).await?;
     queries::add_to_post_count(&mut *conn, viewer.id, 1).await?;
     queries::insert_tags(&mut *conn, &valid.tags).await?;
@@ -190,7 +214,10 @@ async fn insert(conn: &mut Conn, viewer: &Viewer, valid: &Valid, html: &str) -> 
 
 async fn domain_of(conn: &mut Conn, valid: &Valid) -> Result<(Option<i64>, Option<String>), Error> {
     match &valid.url {
-        Some(url) => Ok((Some(queries::upsert_domain(conn, url.domain()).await?), Some(url.url_key()))),
+        Some(url) => Ok((
+            Some(queries::upsert_domain(conn, url.domain()).await?),
+            Some(url.url_key()),
+        )),
         None => Ok((None, None)),
     }
 }
@@ -252,16 +279,25 @@ async fn show_at(
 ) -> Result<HttpResponse, Error> {
     let sort = match query.sort.as_deref() {
         None | Some("") => Sort::Best,
-        Some(text) => Sort::parse(text).ok_or_else(|| Error::bad_request("The order is best, newest or oldest."))?,
+        Some(text) => Sort::parse(text)
+            .ok_or_else(|| Error::bad_request("The order is best, newest or oldest."))?,
     };
     let whole = query.all.as_deref().is_some_and(|a| !matches!(a, "" | "0"));
     let mut conn = state.db.conn().await?;
-    let post = queries::find(&mut conn, id, caller.id()).await?.ok_or(Error::NotFound)?;
+    let post = queries::find(&mut conn, id, caller.id())
+        .await?
+        .ok_or(Error::NotFound)?;
     let path = post.card.path();
-    let canonical_slug = path.strip_prefix(&format!("/posts/{id}/")).unwrap_or_default();
+    let canonical_slug = path
+        .strip_prefix(&format!("/posts/{id}/"))
+        .unwrap_or_default();
     if slug != canonical_slug {
         let query = request.query_string();
-        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        let query = if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{query}")
+        };
         return Ok(render::moved(&format!("{path}{query}")));
     }
     let request_for = comments::thread::Request {
@@ -273,7 +309,10 @@ async fn show_at(
     };
     let thread = comments::thread::load(&mut conn, &caller, &request_for).await?;
     drop(conn);
-    render::page(&request, &show_page(&request, &state, &caller, post, sort, thread))
+    render::page(
+        &request,
+        &show_page(&request, &state, &caller, post, sort, thread),
+    )
 }
 
 fn show_page(
@@ -288,15 +327,24 @@ fn show_page(
     let now = Context::get(request).now;
     let path = post.card.path();
     let target = Target::of(post.card.author_id);
-    let may = |action: &str| viewer.is_some_and(|v| v.ban.is_none() && v.may("post", action, &target));
+    let may =
+        |action: &str| viewer.is_some_and(|v| v.ban.is_none() && v.may("post", action, &target));
     let live = post.card.is_live();
     let own = viewer.is_some_and(|v| Some(v.id) == post.card.author_id);
     let mut page = Page::of(request, post.card.heading());
     page.canonical = Some(state.config.http.absolute(&path));
     page.robots = (!live).then_some("noindex");
-    page.description = if live { markup::excerpt(&post.html, 200) } else { String::new() };
+    page.description = if live {
+        markup::excerpt(&post.html, 200)
+    } else {
+        String::new()
+    };
     let tab = |kind: Sort| Tab {
-        href: if kind == Sort::Best { path.clone() } else { format!("{path}?sort={}", kind.as_str()) },
+        href: if kind == Sort::Best {
+            path.clone()
+        } else {
+            format!("{path}?sort={}", kind.as_str())
+        },
         label: match kind {
             Sort::Best => "Best".into(),
             Sort::Newest => "Newest".into(),
@@ -305,13 +353,24 @@ fn show_page(
         is_current: kind == sort,
     };
     let link = |parameters: &[(&str, &str)]| {
-        let mut all = vec![("sort", if sort == Sort::Best { "" } else { sort.as_str() })];
+        let mut all = vec![(
+            "sort",
+            if sort == Sort::Best {
+                ""
+            } else {
+                sort.as_str()
+            },
+        )];
         all.extend_from_slice(parameters);
         paging::address(&path, &all)
     };
     ShowPage {
         page,
-        html: if live { post.html.clone() } else { String::new() },
+        html: if live {
+            post.html.clone()
+        } else {
+            String::new()
+        },
         edited_at: post.edited_at,
         is_locked: post.locked,
         removal_reason: post.removal_reason.clone(),
@@ -368,14 +427,23 @@ pub fn discussion(viewer: Option<&Viewer>, post: &Post) -> Discussion {
 }
 
 /// A post that this viewer may change now.
-async fn editable(conn: &mut Conn, request: &HttpRequest, viewer: &Viewer, id: i64) -> Result<Post, Error> {
-    let post = queries::find(conn, id, Some(viewer.id)).await?.ok_or(Error::NotFound)?;
+async fn editable(
+    conn: &mut Conn,
+    request: &HttpRequest,
+    viewer: &Viewer,
+    id: i64,
+) -> Result<Post, Error> {
+    let post = queries::find(conn, id, Some(viewer.id))
+        .await?
+        .ok_or(Error::NotFound)?;
     if !post.card.is_live() {
         return Err(Error::NotFound);
     }
     viewer.require("post", "edit", &Target::of(post.card.author_id))?;
     if !post.is_editable(Context::get(request).now) {
-        return Err(Error::forbidden("A post can be changed for six hours after it was submitted."));
+        return Err(Error::forbidden(
+            "A post can be changed for six hours after it was submitted.",
+        ));
     }
     Ok(post)
 }
@@ -400,7 +468,10 @@ pub async fn edit_form(
         tags: post.card.tags.join(", "),
         nonce: String::new(),
     };
-    render::page(&request, &edit_page(&request, &post, &form, FormErrors::default(), tags))
+    render::page(
+        &request,
+        &edit_page(&request, &post, &form, FormErrors::default(), tags),
+    )
 }
 
 fn edit_page(
@@ -446,7 +517,9 @@ pub async fn update(
     let (domain_id, key) = domain_of(&mut conn, &valid).await?;
     if !queries::update(&mut conn, *id, draft(&valid, domain_id, key.as_deref())).await? {
         conn.rollback().await?;
-        return Err(Error::Conflict("This post was taken away while you were changing it.".into()));
+        return Err(Error::Conflict(
+            "This post was taken away while you were changing it.".into(),
+        ));
     }
     queries::set_body(&mut conn, *id, &valid.text, &html, markup::RENDERER).await?;
     queries::insert_tags(&mut conn, &valid.tags).await?;
@@ -457,7 +530,9 @@ pub async fn update(
 
 /// A post that this viewer may delete.
 async fn deletable(conn: &mut Conn, viewer: &Viewer, id: i64) -> Result<Post, Error> {
-    let post = queries::find(conn, id, Some(viewer.id)).await?.ok_or(Error::NotFound)?;
+    let post = queries::find(conn, id, Some(viewer.id))
+        .await?
+        .ok_or(Error::NotFound)?;
     if !post.card.is_live() {
         return Err(Error::NotFound);
     }
@@ -510,5 +585,9 @@ pub async fn delete(
     queries::add_to_post_count(&mut conn, viewer.id, -1).await?;
     conn.commit().await?;
     let profile = format!("/users/{}", chrome::encode(&viewer.name));
-    Ok(render::see_other_saying(&state, &profile, "Your post is deleted."))
+    Ok(render::see_other_saying(
+        &state,
+        &profile,
+        "Your post is deleted.",
+    ))
 }

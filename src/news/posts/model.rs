@@ -76,7 +76,11 @@ pub fn post_state(state: &str) -> PostState {
 /// A post's canonical path, `/posts/{id}/{slug}`.
 pub fn path(id: i64, title: &str) -> String {
     let slug = slug(title);
-    if slug.is_empty() { format!("/posts/{id}") } else { format!("/posts/{id}/{slug}") }
+    if slug.is_empty() {
+        format!("/posts/{id}")
+    } else {
+        format!("/posts/{id}/{slug}")
+    }
 }
 
 impl PostCard {
@@ -104,7 +108,9 @@ impl PostCard {
         match viewer {
             _ if !self.is_live() => VoteState::Fixed,
             None => VoteState::Guest,
-            Some(viewer) if self.author_id == Some(viewer.id) || viewer.ban.is_some() => VoteState::Fixed,
+            Some(viewer) if self.author_id == Some(viewer.id) || viewer.ban.is_some() => {
+                VoteState::Fixed
+            }
             Some(_) if self.voted => VoteState::On,
             Some(_) => VoteState::Off,
         }

@@ -21,7 +21,11 @@ pub struct Draft<'a> {
 }
 
 /// One post as `viewer` sees it.
-pub async fn find(db: impl PgExecutor<'_>, id: i64, viewer: Option<i64>) -> sqlx::Result<Option<Post>> {
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    id: i64,
+    viewer: Option<i64>,
+) -> sqlx::Result<Option<Post>> {
     let row = sqlx::query!(
         r#"SELECT p.id AS "id!", p.title AS "title!", p.url, p.author_id, p.state AS "state!", p.points AS "points!",
                   p.comment_count AS "comment_count!", p.created_at AS "created_at!", p.active_at, p.hot AS "hot!",
@@ -84,9 +88,12 @@ pub async fn find(db: impl PgExecutor<'_>, id: i64, viewer: Option<i64>) -> sqlx
 
 /// Makes everyone else who submits this URL wait until the transaction ends.
 pub async fn lock_url(db: impl PgExecutor<'_>, url_key: &str) -> sqlx::Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0)) AS locked", url_key)
-        .fetch_one(db)
-        .await?;
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)) AS locked",
+        url_key
+    )
+    .fetch_one(db)
+    .await?;
     Ok(())
 }
 
@@ -132,7 +139,11 @@ pub async fn upsert_domain(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<
 }
 
 /// A new post of `author`; gives its id.
-pub async fn insert(db: impl PgExecutor<'_>, author_id: i64, draft: Draft<'_>) -> sqlx::Result<i64> {
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    author_id: i64,
+    draft: Draft<'_>,
+) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "INSERT INTO posts (author_id, domain_id, kind, title, url, url_key)
          VALUES ($1, $2, $3, $4, $5, $6)
@@ -269,14 +280,22 @@ pub async fn delete(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> {
 
 /// Counts a user's living posts up or down.
 pub async fn add_to_post_count(db: impl PgExecutor<'_>, user_id: i64, by: i32) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET post_count = post_count + $2 WHERE id = $1", user_id, by)
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "UPDATE users SET post_count = post_count + $2 WHERE id = $1",
+        user_id,
+        by
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
 /// What a form with this nonce has made before, as a path.
-pub async fn find_submission(db: impl PgExecutor<'_>, user_id: i64, nonce: &str) -> sqlx::Result<Option<String>> {
+pub async fn find_submission(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+    nonce: &str,
+) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         "SELECT target FROM submissions WHERE user_id = $1 AND nonce = $2",
         user_id,

@@ -37,13 +37,17 @@ fn address(user: &User) -> String {
 
 fn tabs(user: &User, current: &str) -> Vec<Tab> {
     let base = address(user);
-    [("", "About"), ("/posts", "Posts"), ("/comments", "Comments")]
-        .map(|(place, label)| Tab {
-            href: format!("{base}{place}"),
-            label: label.to_owned(),
-            is_current: place == current,
-        })
-        .to_vec()
+    [
+        ("", "About"),
+        ("/posts", "Posts"),
+        ("/comments", "Comments"),
+    ]
+    .map(|(place, label)| Tab {
+        href: format!("{base}{place}"),
+        label: label.to_owned(),
+        is_current: place == current,
+    })
+    .to_vec()
 }
 
 fn account_state(user: &User, now: DateTime<Utc>) -> AccountState {
@@ -68,7 +72,9 @@ pub async fn show(
     caller: Caller,
     name: Path<String>,
 ) -> Result<HttpResponse, Error> {
-    let user = queries::find(&mut state.db.conn().await?, &name).await?.ok_or(Error::NotFound)?;
+    let user = queries::find(&mut state.db.conn().await?, &name)
+        .await?
+        .ok_or(Error::NotFound)?;
     let path = address(&user);
     if user.username != *name {
         return Ok(render::moved(&path));
@@ -77,7 +83,9 @@ pub async fn show(
     let viewer = caller.viewer.as_deref();
     let is_self = viewer.is_some_and(|v| v.id == user.id);
     let outranks = viewer.is_some_and(|v| v.rank > user.rank);
-    let may = |action| outranks && viewer.is_some_and(|v| v.may("user", action, &Target::of(Some(user.id))));
+    let may = |action| {
+        outranks && viewer.is_some_and(|v| v.may("user", action, &Target::of(Some(user.id))))
+    };
     let account = account_state(&user, now);
     let mut page = Page::of(&request, user.username.clone());
     page.canonical = Some(state.config.http.absolute(&path));
@@ -114,7 +122,9 @@ pub async fn posts(
     Query(query): Query<Continued>,
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
-    let user = queries::find(&mut conn, &name).await?.ok_or(Error::NotFound)?;
+    let user = queries::find(&mut conn, &name)
+        .await?
+        .ok_or(Error::NotFound)?;
     let list = format!("author-{}", user.id);
     let listing = Listing {
         name: &list,

@@ -68,8 +68,17 @@ pub async fn show(
         return Err(Error::NotFound);
     }
     let joined = names.join(",");
-    let name = format!("tags-{}", tags.iter().map(|t| t.id.to_string()).collect::<Vec<_>>().join("-"));
-    let address = format!("/tags/{}", crate::web::chrome::encode(&joined).replace("%2C", ","));
+    let name = format!(
+        "tags-{}",
+        tags.iter()
+            .map(|t| t.id.to_string())
+            .collect::<Vec<_>>()
+            .join("-")
+    );
+    let address = format!(
+        "/tags/{}",
+        crate::web::chrome::encode(&joined).replace("%2C", ",")
+    );
     let heading = names.join(", ");
     let listing = Listing {
         name: &name,

@@ -52,13 +52,17 @@ pub async fn vote_post(
     let viewer = caller.viewer()?;
     let wanted = form.is_for()?;
     let mut conn = state.db.conn().await?;
-    let target = queries::find_post(&mut conn, *id, viewer.id).await?.ok_or(Error::NotFound)?;
+    let target = queries::find_post(&mut conn, *id, viewer.id)
+        .await?
+        .ok_or(Error::NotFound)?;
     check(viewer, &target, "post")?;
     match wanted {
         true => queries::insert_post_vote(&mut conn, *id, viewer.id).await?,
         false => queries::delete_post_vote(&mut conn, *id, viewer.id).await?,
     }
-    let target = queries::find_post(&mut conn, *id, viewer.id).await?.ok_or(Error::NotFound)?;
+    let target = queries::find_post(&mut conn, *id, viewer.id)
+        .await?
+        .ok_or(Error::NotFound)?;
     let subject = target.subject.clone().unwrap_or_default();
     let back = path(target.post_id, &target.post_title);
     respond(&request, VoteTarget::Post(*id), &target, subject, back)
@@ -78,25 +82,44 @@ pub async fn vote_comment(
     let viewer = caller.viewer()?;
     let wanted = form.is_for()?;
     let mut conn = state.db.conn().await?;
-    let target = queries::find_comment(&mut conn, *id, viewer.id).await?.ok_or(Error::NotFound)?;
+    let target = queries::find_comment(&mut conn, *id, viewer.id)
+        .await?
+        .ok_or(Error::NotFound)?;
     check(viewer, &target, "comment")?;
     match wanted {
         true => queries::insert_comment_vote(&mut conn, *id, viewer.id).await?,
         false => queries::delete_comment_vote(&mut conn, *id, viewer.id).await?,
     }
-    let target = queries::find_comment(&mut conn, *id, viewer.id).await?.ok_or(Error::NotFound)?;
-    let subject = format!("comment by {}", target.subject.as_deref().unwrap_or("[unknown]"));
-    let back = format!("{}#comment-{}", path(target.post_id, &target.post_title), *id);
+    let target = queries::find_comment(&mut conn, *id, viewer.id)
+        .await?
+        .ok_or(Error::NotFound)?;
+    let subject = format!(
+        "comment by {}",
+        target.subject.as_deref().unwrap_or("[unknown]")
+    );
+    let back = format!(
+        "{}#comment-{}",
+        path(target.post_id, &target.post_title),
+        *id
+    );
     respond(&request, VoteTarget::Comment(*id), &target, subject, back)
 }
 
 fn check(viewer: &Viewer, target: &Target, resource: &str) -> Result<(), Error> {
-    viewer.require(resource, "vote", &crate::web::viewer::Target::of(target.author_id))?;
+    viewer.require(
+        resource,
+        "vote",
+        &crate::web::viewer::Target::of(target.author_id),
+    )?;
     if target.author_id == Some(viewer.id) {
-        return Err(Error::forbidden("Your own vote is counted already: nobody votes for what they wrote."));
+        return Err(Error::forbidden(
+            "Your own vote is counted already: nobody votes for what they wrote.",
+        ));
     }
     if target.state != "live" {
-        return Err(Error::forbidden("This is not there to be voted on any more."));
+        return Err(Error::forbidden(
+            "This is not there to be voted on any more.",
+        ));
     }
     Ok(())
 }
@@ -115,14 +138,19 @@ fn respond(
             vote: Vote {
                 target: on,
                 points: target.points.into(),
-                state: if target.voted { VoteState::On } else { VoteState::Off },
+                state: if target.voted {
+                    VoteState::On
+                } else {
+                    VoteState::Off
+                },
             },
             subject,
         };
         return render::page(request, &view);
     }
     // Where the button stood in a list, the reader goes on in the list.
-    let list = referring_path(request).filter(|p| !p.starts_with("/posts/") && !p.starts_with("/comments/"));
+    let list = referring_path(request)
+        .filter(|p| !p.starts_with("/posts/") && !p.starts_with("/comments/"));
     let anchor = match on {
         VoteTarget::Post(id) => format!("#post-{id}"),
         VoteTarget::Comment(id) => format!("#comment-{id}"),

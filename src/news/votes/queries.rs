@@ -26,7 +26,11 @@ pub struct Target {
 }
 
 /// A post as its voter sees it.
-pub async fn find_post(db: impl PgExecutor<'_>, id: i64, voter: i64) -> sqlx::Result<Option<Target>> {
+pub async fn find_post(
+    db: impl PgExecutor<'_>,
+    id: i64,
+    voter: i64,
+) -> sqlx::Result<Option<Target>> {
     sqlx::query_as!(
         Target,
         r#"SELECT p.author_id, p.state AS "state!", p.points AS "points!", p.title AS "subject?", p.id AS "post_id!",
@@ -42,7 +46,11 @@ pub async fn find_post(db: impl PgExecutor<'_>, id: i64, voter: i64) -> sqlx::Re
 }
 
 /// A comment as its voter sees it.
-pub async fn find_comment(db: impl PgExecutor<'_>, id: i64, voter: i64) -> sqlx::Result<Option<Target>> {
+pub async fn find_comment(
+    db: impl PgExecutor<'_>,
+    id: i64,
+    voter: i64,
+) -> sqlx::Result<Option<Target>> {
     sqlx::query_as!(
         Target,
         r#"SELECT c.author_id, c.state AS "state!", c.votes + 1 AS "points!", u.username AS "subject?",
@@ -60,7 +68,11 @@ pub async fn find_comment(db: impl PgExecutor<'_>, id: i64, voter: i64) -> sqlx:
 }
 
 /// Votes for a living post of someone else.
-pub async fn insert_post_vote(db: impl PgExecutor<'_>, post_id: i64, voter: i64) -> sqlx::Result<()> {
+pub async fn insert_post_vote(
+    db: impl PgExecutor<'_>,
+    post_id: i64,
+    voter: i64,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH vote AS (
              INSERT INTO post_votes (post_id, user_id)
@@ -91,7 +103,11 @@ pub async fn insert_post_vote(db: impl PgExecutor<'_>, post_id: i64, voter: i64)
 }
 
 /// Takes a vote for a post back.
-pub async fn delete_post_vote(db: impl PgExecutor<'_>, post_id: i64, voter: i64) -> sqlx::Result<()> {
+pub async fn delete_post_vote(
+    db: impl PgExecutor<'_>,
+    post_id: i64,
+    voter: i64,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH vote AS (
              DELETE FROM post_votes v
@@ -121,7 +137,11 @@ pub async fn delete_post_vote(db: impl PgExecutor<'_>, post_id: i64, voter: i64)
 }
 
 /// Votes for a living comment of someone else.
-pub async fn insert_comment_vote(db: impl PgExecutor<'_>, comment_id: i64, voter: i64) -> sqlx::Result<()> {
+pub async fn insert_comment_vote(
+    db: impl PgExecutor<'_>,
+    comment_id: i64,
+    voter: i64,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH vote AS (
              INSERT INTO comment_votes (comment_id, user_id)
@@ -152,7 +172,11 @@ pub async fn insert_comment_vote(db: impl PgExecutor<'_>, comment_id: i64, voter
 }
 
 /// Takes a vote for a comment back.
-pub async fn delete_comment_vote(db: impl PgExecutor<'_>, comment_id: i64, voter: i64) -> sqlx::Result<()> {
+pub async fn delete_comment_vote(
+    db: impl PgExecutor<'_>,
+    comment_id: i64,
+    voter: i64,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH vote AS (
              DELETE FROM comment_votes v

@@ -69,7 +69,11 @@ pub async fn version(db: impl PgExecutor<'_>, stream: &str) -> sqlx::Result<i32>
 ///
 /// # Errors
 /// [`AppendError::Conflict`] if the stream is elsewhere.
-pub async fn append(db: impl PgExecutor<'_>, event: NewEvent<'_>, expected: i32) -> Result<Event, AppendError> {
+pub async fn append(
+    db: impl PgExecutor<'_>,
+    event: NewEvent<'_>,
+    expected: i32,
+) -> Result<Event, AppendError> {
     match queries::insert(db, &event, expected + 1).await {
         Ok(event) => Ok(event),
         Err(sqlx::Error::Database(e)) if e.constraint() == Some("events_stream_version_key") => {
@@ -86,7 +90,11 @@ pub async fn append(db: impl PgExecutor<'_>, event: NewEvent<'_>, expected: i32)
 ///
 /// # Errors
 /// What the database said.
-pub async fn read(db: impl PgExecutor<'_>, stream: &str, from_version: i32) -> sqlx::Result<Vec<Event>> {
+pub async fn read(
+    db: impl PgExecutor<'_>,
+    stream: &str,
+    from_version: i32,
+) -> sqlx::Result<Vec<Event>> {
     queries::list_stream(db, stream, from_version).await
 }
 

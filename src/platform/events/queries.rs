@@ -5,12 +5,19 @@ use sqlx::PgExecutor;
 use super::{Event, NewEvent};
 
 pub(super) async fn version(db: impl PgExecutor<'_>, stream: &str) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(r#"SELECT coalesce(max(version), 0) AS "version!" FROM events WHERE stream = $1"#, stream)
-        .fetch_one(db)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT coalesce(max(version), 0) AS "version!" FROM events WHERE stream = $1"#,
+        stream
+    )
+    .fetch_one(db)
+    .await
 }
 
-pub(super) async fn insert(db: impl PgExecutor<'_>, event: &NewEvent<'_>, version: i32) -> sqlx::Result<Event> {
+pub(super) async fn insert(
+    db: impl PgExecutor<'_>,
+    event: &NewEvent<'_>,
+    version: i32,
+) -> sqlx::Result<Event> {
     sqlx::query_as!(
         Event,
         r#"INSERT INTO events (stream, version, type, data, meta)
@@ -26,7 +33,11 @@ pub(super) async fn insert(db: impl PgExecutor<'_>, event: &NewEvent<'_>, versio
     .await
 }
 
-pub(super) async fn list_stream(db: impl PgExecutor<'_>, stream: &str, from: i32) -> sqlx::Result<Vec<Event>> {
+pub(super) async fn list_stream(
+    db: impl PgExecutor<'_>,
+    stream: &str,
+    from: i32,
+) -> sqlx::Result<Vec<Event>> {
     sqlx::query_as!(
         Event,
         r#"SELECT id, stream, version, type AS "kind", time, data, meta
@@ -41,7 +52,11 @@ pub(super) async fn list_stream(db: impl PgExecutor<'_>, stream: &str, from: i32
     .await
 }
 
-pub(super) async fn list_all(db: impl PgExecutor<'_>, after: i64, limit: i64) -> sqlx::Result<Vec<Event>> {
+pub(super) async fn list_all(
+    db: impl PgExecutor<'_>,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Event>> {
     sqlx::query_as!(
         Event,
         r#"SELECT id, stream, version, type AS "kind", time, data, meta

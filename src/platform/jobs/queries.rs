@@ -122,7 +122,11 @@ pub(super) async fn insert(db: impl PgExecutor<'_>, job: &NewJob<'_>) -> sqlx::R
 }
 
 /// Takes up to `limit` jobs that are due, of the kinds that this process can do; those of workers that have died too.
-pub(super) async fn claim(db: impl PgExecutor<'_>, kinds: &[String], limit: i64) -> sqlx::Result<Vec<Job>> {
+pub(super) async fn claim(
+    db: impl PgExecutor<'_>,
+    kinds: &[String],
+    limit: i64,
+) -> sqlx::Result<Vec<Job>> {
     let rows = sqlx::query!(
         "WITH due AS (
              SELECT id
@@ -159,7 +163,11 @@ pub(super) async fn claim(db: impl PgExecutor<'_>, kinds: &[String], limit: i64)
 }
 
 /// Notes that an attempt has succeeded, unless the job has been begun again meanwhile. What it was about is forgotten.
-pub(super) async fn set_done(db: impl PgExecutor<'_>, job: &Job, duration_ms: i32) -> sqlx::Result<()> {
+pub(super) async fn set_done(
+    db: impl PgExecutor<'_>,
+    job: &Job,
+    duration_ms: i32,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE jobs
             SET state = 'done', finished_at = now(), duration_ms = $3, payload = '{}', last_error = NULL
@@ -246,7 +254,11 @@ pub(super) async fn set_schedule(
 
 /// Moves a periodic job that is due on to its next time, and writes the job, in one statement; false where it is not
 /// due, or another instance was faster.
-pub(super) async fn advance(db: impl PgExecutor<'_>, kind: &str, next_at: DateTime<Utc>) -> sqlx::Result<bool> {
+pub(super) async fn advance(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    next_at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let row = sqlx::query!(
         r#"WITH moved AS (
                UPDATE job_schedules
@@ -345,7 +357,11 @@ pub(super) async fn delete(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<boo
     Ok(done.rows_affected() > 0)
 }
 
-pub(super) async fn delete_old(db: impl PgExecutor<'_>, done_days: i32, dead_days: i32) -> sqlx::Result<u64> {
+pub(super) async fn delete_old(
+    db: impl PgExecutor<'_>,
+    done_days: i32,
+    dead_days: i32,
+) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM jobs
           WHERE (state = 'done' AND finished_at < now() - make_interval(days => $1))

@@ -46,7 +46,11 @@ impl Runner {
     pub fn start(db: Db, registry: Registry, tasks: &Tasks, size: usize) -> Self {
         let runner = Self(Arc::new(Inner {
             db,
-            kinds: registry.kinds.keys().map(|kind| (*kind).to_owned()).collect(),
+            kinds: registry
+                .kinds
+                .keys()
+                .map(|kind| (*kind).to_owned())
+                .collect(),
             registry,
             slots: Arc::new(Semaphore::new(size)),
             size,
@@ -69,7 +73,11 @@ impl Runner {
 
     /// Jobs at work in this process.
     pub fn working(&self) -> usize {
-        self.0.working.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0
+            .working
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Gives back the jobs that are still at work, for another process to begin again. To be called once the tasks were
@@ -79,12 +87,22 @@ impl Runner {
     /// What the database said; then the lease brings them back.
     pub async fn release(&self) -> sqlx::Result<()> {
         let left: Vec<(i64, i32)> = {
-            let working = self.0.working.lock().unwrap_or_else(PoisonError::into_inner);
-            working.iter().map(|(id, attempt)| (*id, *attempt)).collect()
+            let working = self
+                .0
+                .working
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            working
+                .iter()
+                .map(|(id, attempt)| (*id, *attempt))
+                .collect()
         };
         if !left.is_empty() {
             let released = queries::release(&mut self.0.db.conn().await?, &left).await?;
-            tracing::info!(jobs.released = released, "jobs that were cut off will begin again");
+            tracing::info!(
+                jobs.released = released,
+                "jobs that were cut off will begin again"
+            );
         }
         Ok(())
     }
@@ -141,7 +159,11 @@ impl Runner {
     }
 
     fn working_on(&self, job: &Job, begins: bool) {
-        let mut working = self.0.working.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut working = self
+            .0
+            .working
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if begins {
             working.insert(job.id, job.attempt.cast_signed());
         } else {
@@ -156,7 +178,14 @@ impl Runner {
         match &outcome {
             Ok(()) => tracing::info!(job.id, job.kind, job.attempt, duration_ms, "job done"),
             Err(failure) => {
-                tracing::warn!(job.id, job.kind, job.attempt, duration_ms, error = failure.sentence, "job failed");
+                tracing::warn!(
+                    job.id,
+                    job.kind,
+                    job.attempt,
+                    duration_ms,
+                    error = failure.sentence,
+                    "job failed"
+                );
             }
         }
         let pause = outcome.as_ref().err().map(|failure| {
@@ -167,9 +196,14 @@ impl Runner {
             tracing::error!(job.id, job.kind, job.attempt, "job given up");
         }
         for _ in 0..NOTE_ATTEMPTS {
-            match self.note(job, duration_ms, outcome.as_ref().err(), pause.flatten()).await {
+            match self
+                .note(job, duration_ms, outcome.as_ref().err(), pause.flatten())
+                .await
+            {
                 Ok(()) => return,
-                Err(error) => tracing::warn!(job.id, job.kind, error = %error, "what came of a job is not noted yet"),
+                Err(error) => {
+                    tracing::warn!(job.id, job.kind, error = %error, "what came of a job is not noted yet")
+                }
             }
             tokio::time::sleep(NOTE_PAUSE).await;
         }
@@ -199,7 +233,14 @@ impl Runner {
         match failure {
             None => queries::set_done(&mut conn, job, duration_ms).await,
             Some(failure) => {
-                queries::set_failed(&mut conn, job, duration_ms, &failure.sentence, pause_seconds).await
+                queries::set_failed(
+                    &mut conn,
+                    job,
+                    duration_ms,
+                    &failure.sentence,
+                    pause_seconds,
+                )
+                .await
             }
         }
     }

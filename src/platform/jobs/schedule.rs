@@ -14,7 +14,9 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// [0, 1)), so that what failed together does not return together ("equal jitter", AWS Architecture Blog, 2015).
 pub fn backoff(attempt: u32, random: f64) -> Duration {
     let doubled = FIRST.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
-    doubled.min(LONGEST).mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+    doubled
+        .min(LONGEST)
+        .mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
 }
 
 /// A cron pattern of five fields, in UTC.
@@ -27,7 +29,10 @@ impl Pattern {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(pattern: &str) -> Result<Self, String> {
-        pattern.parse().map(Self).map_err(|e: croner::errors::CronError| e.to_string())
+        pattern
+            .parse()
+            .map(Self)
+            .map_err(|e: croner::errors::CronError| e.to_string())
     }
 
     /// The first moment after `now` that fits; `None` if there is none.
@@ -46,8 +51,15 @@ mod tests {
     fn a_pattern_names_the_next_moment() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
         let hourly = Pattern::parse("17 * * * *").expect("a pattern");
-        assert_eq!(hourly.next(at("2026-03-01T10:16:59Z")), Some(at("2026-03-01T10:17:00Z")));
-        assert_eq!(hourly.next(at("2026-03-01T10:17:00Z")), Some(at("2026-03-01T11:17:00Z")), "never the same again");
+        assert_eq!(
+            hourly.next(at("2026-03-01T10:16:59Z")),
+            Some(at("2026-03-01T10:17:00Z"))
+        );
+        assert_eq!(
+            hourly.next(at("2026-03-01T10:17:00Z")),
+            Some(at("2026-03-01T11:17:00Z")),
+            "never the same again"
+        );
         assert!(Pattern::parse("61 * * * *").is_err());
     }
 

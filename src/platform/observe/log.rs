@@ -13,7 +13,12 @@ pub fn start(directives: &str, json: bool) {
     let registry = tracing_subscriber::registry().with(filter);
     let outcome = if json {
         registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr),
+            )
             .try_init()
     } else {
         registry

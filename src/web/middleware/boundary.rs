@@ -5,38 +5,51 @@ use actix_web::{
     Error as ActixError, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderName},
+    },
     middleware::Next,
 };
 use askama::Template;
 
 use crate::web::{
-    context::Context,
-    envelope,
-    error::Error,
-    form,
-    page::Page,
-    render,
-    views::ErrorPage,
+    context::Context, envelope, error::Error, form, page::Page, render, views::ErrorPage,
 };
+
+/// Headers of the bare error that its page keeps.
+const KEPT: [&str; 6] = [
+    "retry-after",
+    "allow",
+    "www-authenticate",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+];
 
 /// Middleware function, see the module.
 pub async fn boundary(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let response = next.call(request).await?.map_into_boxed_body();
+    Ok(dress(next.call(request).await?.map_into_boxed_body()))
+}
+
+/// Gives a bare error its page or envelope; for middleware further out, too, which the boundary does not see.
+pub fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let bare = (status.is_client_error() || status.is_server_error()) && !has_body(&response);
     if !bare {
-        return Ok(response);
+        return response;
     }
     let (request, response) = response.into_parts();
     let error = response.error().and_then(|e| e.as_error::<Error>());
     let id = &Context::get(&request).id;
     if status.is_server_error() {
         match (error, response.error()) {
-            (Some(error @ Error::Unavailable(_)), _) => tracing::warn!(request.id = %id, error = %error, "unavailable"),
+            (Some(error @ Error::Unavailable(_)), _) => {
+                tracing::warn!(request.id = %id, error = %error, "unavailable")
+            }
             (Some(error), _) => tracing::error!(request.id = %id, error = %error, "failed"),
             (None, Some(error)) => tracing::error!(request.id = %id, error = %error, "failed"),
             (None, None) => tracing::error!(request.id = %id, status = status.as_u16(), "failed"),
@@ -49,15 +62,19 @@ pub async fn boundary(
     } else {
         page(&request, status, error)
     };
-    for name in [header::RETRY_AFTER, header::ALLOW] {
-        if let Some(value) = response.headers().get(&name) {
-            answer.headers_mut().insert(name, value.clone());
+    for name in KEPT {
+        if let Some(value) = response.headers().get(name) {
+            answer
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value.clone());
         }
     }
     for cookie in response.headers().get_all(header::SET_COOKIE) {
-        answer.headers_mut().append(header::SET_COOKIE, cookie.clone());
+        answer
+            .headers_mut()
+            .append(header::SET_COOKIE, cookie.clone());
     }
-    Ok(ServiceResponse::new(request, answer))
+    ServiceResponse::new(request, answer)
 }
 
 /// A handler's own page (a form shown again) has a type; a bare error has none, and what actix says in plain text is
@@ -70,14 +87,21 @@ fn has_body(response: &ServiceResponse<BoxBody>) -> bool {
         .is_some_and(|kind| !kind.starts_with("text/plain"))
 }
 
-fn page(request: &actix_web::HttpRequest, status: StatusCode, error: Option<&Error>) -> HttpResponse {
+fn page(
+    request: &actix_web::HttpRequest,
+    status: StatusCode,
+    error: Option<&Error>,
+) -> HttpResponse {
     let mut page = ErrorPage::of_status(Page::of(request, ""), status.as_u16());
     if let Some(Error::BadRequest(said) | Error::Forbidden(said) | Error::Conflict(said)) = error {
         page.sentence = said.to_string();
     }
     if let Some(limited @ Error::Limited { message, .. }) = error {
         page.sentence = message.to_string();
-        page.advice = format!("Try again in {}.", render::duration(limited.retry_after().unwrap_or(1)));
+        page.advice = format!(
+            "Try again in {}.",
+            render::duration(limited.retry_after().unwrap_or(1))
+        );
     }
     let body = page.render().unwrap_or_else(|e| {
         tracing::error!(error = %e, "the error page does not render");
@@ -92,15 +116,21 @@ fn page(request: &actix_web::HttpRequest, status: StatusCode, error: Option<&Err
 /// To the login page and back. A form cannot be sent again by a redirect, so a POST comes back to the page it was on.
 fn to_login(request: &actix_web::HttpRequest) -> HttpResponse {
     let own = match *request.method() {
-        Method::GET | Method::HEAD => request.uri().path_and_query().map(|p| p.as_str().to_owned()),
+        Method::GET | Method::HEAD => request
+            .uri()
+            .path_and_query()
+            .map(|p| p.as_str().to_owned()),
         _ => form::referring_path(request),
     };
     let next = own.unwrap_or_else(|| "/".to_owned());
-    let next: String = url::form_urlencoded::byte_serialize(form::local_path(&next).as_bytes()).collect();
+    let next: String =
+        url::form_urlencoded::byte_serialize(form::local_path(&next).as_bytes()).collect();
     let location = format!("/login?next={next}");
     if form::wants_fragment(request) {
         // A redirect would be followed by the script, and the login page put where the vote stood.
-        return HttpResponse::Ok().insert_header(("hx-redirect", location)).finish();
+        return HttpResponse::Ok()
+            .insert_header(("hx-redirect", location))
+            .finish();
     }
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, location))

@@ -18,14 +18,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use crate::{
     platform::limits::Class,
-    web::{
-        context::Context,
-        csrf,
-        error::Error,
-        form::Fields,
-        state::State,
-        viewer::Caller,
-    },
+    web::{context::Context, csrf, error::Error, form::Fields, state::State, viewer::Caller},
 };
 
 /// Who may call a route.
@@ -56,7 +49,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// What a route is wrapped with; `access` says who may call it.
 pub fn guard<B>(
     access: Access,
-) -> impl Fn(ServiceRequest, Next<B>) -> Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, ActixError>>>>
+) -> impl Fn(
+    ServiceRequest,
+    Next<B>,
+) -> Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, ActixError>>>>
 + Clone
 + 'static
 where
@@ -79,7 +75,9 @@ async fn guarded<B: MessageBody + 'static>(
         return Ok(ServiceResponse::from_err(error, request.into_parts().0));
     }
     let kept = request.request().clone();
-    let answer = AssertUnwindSafe(tokio::time::timeout(DEADLINE, next.call(request))).catch_unwind().await;
+    let answer = AssertUnwindSafe(tokio::time::timeout(DEADLINE, next.call(request)))
+        .catch_unwind()
+        .await;
     let error = match answer {
         Ok(Ok(Ok(response))) => return Ok(response.map_into_boxed_body()),
         Ok(Ok(Err(error))) => return Ok(ServiceResponse::from_err(error, kept)),
@@ -110,7 +108,10 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
                     .until
                     .map(|t| format!(" until {}", t.format("%-d %B %Y")))
                     .unwrap_or_default();
-                return Err(Error::forbidden(format!("This account is banned{end}: {}", ban.reason)));
+                return Err(Error::forbidden(format!(
+                    "This account is banned{end}: {}",
+                    ban.reason
+                )));
             }
             match access {
                 Access::May(resource, action) if !viewer.may_any(resource, action) => {
@@ -171,7 +172,8 @@ async fn collect(payload: &mut Payload) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     let mut read = 0;
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Error::bad_request("The request broke off before its end."))?;
+        let chunk =
+            chunk.map_err(|_| Error::bad_request("The request broke off before its end."))?;
         read += chunk.len();
         if read > DRAIN_MAX {
             break;
@@ -180,15 +182,27 @@ async fn collect(payload: &mut Payload) -> Result<Vec<u8>, Error> {
             body.extend_from_slice(&chunk);
         }
     }
-    if read > BODY_MAX { Err(Error::TooLarge) } else { Ok(body) }
+    if read > BODY_MAX {
+        Err(Error::TooLarge)
+    } else {
+        Ok(body)
+    }
 }
 
 fn check_token(state: &State, request: &ServiceRequest, fields: &Fields) -> Result<(), Error> {
-    let header = request.headers().get("x-csrf-token").and_then(|v| v.to_str().ok());
+    let header = request
+        .headers()
+        .get("x-csrf-token")
+        .and_then(|v| v.to_str().ok());
     let token = fields.get("csrf_token").or(header).unwrap_or_default();
     let good = match &Caller::get(request.request()).session {
         Some(session) => csrf::verify_session(&state.keys, session, token),
-        None => csrf::verify_guest(&state.keys, request.request(), token, state.config.http.secure()),
+        None => csrf::verify_guest(
+            &state.keys,
+            request.request(),
+            token,
+            state.config.http.secure(),
+        ),
     };
     if good { Ok(()) } else { Err(Error::Csrf) }
 }

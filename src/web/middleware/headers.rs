@@ -22,7 +22,10 @@ const ALWAYS: [(&str, &str); 7] = [
     ("referrer-policy", "strict-origin-when-cross-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
-    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        "permissions-policy",
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
 ];
 
 /// Two years, as the preload list asks; only sent over https.
@@ -33,7 +36,9 @@ pub async fn headers(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let secure = request.app_data::<Data<State>>().is_some_and(|s| s.config.http.secure());
+    let secure = request
+        .app_data::<Data<State>>()
+        .is_some_and(|s| s.config.http.secure());
     let mut response = next.call(request).await?;
     add(response.headers_mut(), secure);
     Ok(response)
@@ -42,6 +47,9 @@ pub async fn headers(
 fn add(headers: &mut HeaderMap, secure: bool) {
     let hsts = secure.then_some(("strict-transport-security", HSTS));
     for (name, value) in ALWAYS.into_iter().chain(hsts) {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
 }

@@ -1,4 +1,7 @@
-//! One span and one line a request (S44). Must not know sessions, and never writes a query string: it may hold secrets.
+//! One span and one line a request (S44). Must not know sessions, and never writes a query string, nor a path that holds a
+//! secret.
+
+use std::borrow::Cow;
 
 use actix_web::{
     Error,
@@ -10,6 +13,20 @@ use tracing_actix_web::RootSpanBuilder;
 
 use crate::web::context::Context;
 
+/// Addresses below which the last part is a secret: a link sent by mail.
+const SECRET_PATHS: [&str; 2] = ["/password/reset/", "/email/verify/"];
+
+/// A path as it may be written down; whatever is logged or kept of a request goes through here.
+pub fn path_to_log(path: &str) -> Cow<'_, str> {
+    match SECRET_PATHS
+        .iter()
+        .find(|prefix| path.starts_with(**prefix))
+    {
+        Some(prefix) => Cow::Owned(format!("{prefix}{{token}}")),
+        None => Cow::Borrowed(path),
+    }
+}
+
 /// Builds the span of a request for `tracing-actix-web`, and writes its line when the answer is ready.
 pub struct RequestSpan;
 
@@ -20,7 +37,7 @@ impl RootSpanBuilder for RequestSpan {
             "request",
             request.id = %context.id,
             http.method = %request.method(),
-            http.path = request.path(),
+            http.path = %path_to_log(request.path()),
             client.address = %context.address,
         )
     }
@@ -39,5 +56,23 @@ impl RootSpanBuilder for RequestSpan {
             }
             Err(error) => tracing::error!(error = %error, "a middleware answered with an error"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_a_path_is_not_written_down() {
+        assert_eq!(
+            path_to_log("/password/reset/abc"),
+            "/password/reset/{token}"
+        );
+        assert_eq!(
+            path_to_log("/email/verify/abc/def"),
+            "/email/verify/{token}"
+        );
+        assert_eq!(path_to_log("/password/forgot"), "/password/forgot");
     }
 }

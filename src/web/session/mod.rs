@@ -16,7 +16,10 @@ use std::{fmt, net::IpAddr};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use store::{AWAY_KEY, ActixStore, Found, PENDING_TOKEN, RECORD_KEY, SESSION_KEY, Store, StoreError, VIEWER_KEY};
+pub use store::{
+    AWAY_KEY, ActixStore, Found, PENDING_TOKEN, RECORD_KEY, SESSION_KEY, Store, StoreError,
+    VIEWER_KEY,
+};
 
 /// The cookie's name, before any prefix.
 pub const COOKIE: &str = "session";
@@ -51,7 +54,13 @@ pub struct Record {
 
 impl Record {
     /// A session that begins now.
-    pub fn new(user_id: i64, remember: bool, agent: &str, address: IpAddr, now: DateTime<Utc>) -> Self {
+    pub fn new(
+        user_id: i64,
+        remember: bool,
+        agent: &str,
+        address: IpAddr,
+        now: DateTime<Utc>,
+    ) -> Self {
         Self {
             user_id,
             created_at: now,
@@ -87,7 +96,11 @@ impl Record {
 }
 
 fn lifetime(remember: bool) -> TimeDelta {
-    if remember { LIFETIME_REMEMBERED } else { LIFETIME }
+    if remember {
+        LIFETIME_REMEMBERED
+    } else {
+        LIFETIME
+    }
 }
 
 /// What is stored of a token: its SHA-256. It also names the session in lists, since no token can be had from it.
@@ -128,7 +141,10 @@ impl fmt::Debug for TokenHash {
 /// Browser and system named from a `User-Agent`, roughly: enough for someone to know their own devices.
 fn device(agent: &str) -> String {
     let first = |names: &[(&'static str, &'static str)]| {
-        names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
+        names
+            .iter()
+            .find(|(mark, _)| agent.contains(mark))
+            .map(|(_, name)| *name)
     };
     let browser = first(&[
         ("Firefox/", "Firefox"),
@@ -167,14 +183,24 @@ mod tests {
 
     fn record(remember: bool) -> Record {
         let address = IpAddr::from([192, 0, 2, 1]);
-        Record::new(7, remember, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", address, at(0))
+        Record::new(
+            7,
+            remember,
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            address,
+            at(0),
+        )
     }
 
     #[test]
     fn it_is_renewed_when_under_half_its_life_remains() {
         let session = record(false);
         assert_eq!(session.device, "Firefox on Linux");
-        assert_eq!(session.used(at(0)), None, "nothing to write within the same minute");
+        assert_eq!(
+            session.used(at(0)),
+            None,
+            "nothing to write within the same minute"
+        );
         let seen = session.used(at(11)).expect("last seen is written");
         assert_eq!(seen.expires_at, at(24), "but it is not renewed yet");
         assert_eq!(session.used(at(13)).expect("renewed").expires_at, at(37));

@@ -16,7 +16,11 @@ impl PostgresStore {
         Self { db }
     }
 
-    pub(super) async fn find(&self, hash: TokenHash, now: DateTime<Utc>) -> Result<Option<Found>, StoreError> {
+    pub(super) async fn find(
+        &self,
+        hash: TokenHash,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Found>, StoreError> {
         let mut conn = self.db.conn().await?;
         let Some(row) = queries::find(&mut conn, &hash.0).await? else {
             return Ok(None);
@@ -29,7 +33,14 @@ impl PostgresStore {
         let record = match record.used(now) {
             Some(used) => {
                 let state = serde_json::to_value(&used)?;
-                queries::set_used(&mut conn, &hash.0, &state, used.last_seen_at, used.expires_at).await?;
+                queries::set_used(
+                    &mut conn,
+                    &hash.0,
+                    &state,
+                    used.last_seen_at,
+                    used.expires_at,
+                )
+                .await?;
                 used
             }
             None => record,
@@ -44,7 +55,15 @@ impl PostgresStore {
     pub(super) async fn insert(&self, hash: TokenHash, record: &Record) -> Result<(), StoreError> {
         let mut conn = self.db.conn().await?;
         let state = serde_json::to_value(record)?;
-        queries::insert(&mut conn, &hash.0, record.user_id, &state, record.created_at, record.expires_at).await?;
+        queries::insert(
+            &mut conn,
+            &hash.0,
+            record.user_id,
+            &state,
+            record.created_at,
+            record.expires_at,
+        )
+        .await?;
         Ok(())
     }
 
@@ -52,7 +71,10 @@ impl PostgresStore {
         let mut conn = self.db.conn().await?;
         let rows = queries::list(&mut conn, user_id).await?;
         let read = |(hash, state): (Vec<u8>, serde_json::Value)| {
-            Some((TokenHash(hash.try_into().ok()?), serde_json::from_value(state).ok()?))
+            Some((
+                TokenHash(hash.try_into().ok()?),
+                serde_json::from_value(state).ok()?,
+            ))
         };
         Ok(rows.into_iter().filter_map(read).collect())
     }
@@ -62,7 +84,11 @@ impl PostgresStore {
         Ok(queries::delete(&mut conn, Some(user_id), &hash.0).await?)
     }
 
-    pub(super) async fn end_all(&self, user_id: i64, except: Option<TokenHash>) -> Result<u64, StoreError> {
+    pub(super) async fn end_all(
+        &self,
+        user_id: i64,
+        except: Option<TokenHash>,
+    ) -> Result<u64, StoreError> {
         let mut conn = self.db.conn().await?;
         Ok(queries::delete_all(&mut conn, user_id, except.as_ref().map(|h| &h.0[..])).await?)
     }

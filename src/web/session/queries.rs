@@ -68,7 +68,10 @@ pub(super) async fn set_used(
     Ok(())
 }
 
-pub(super) async fn list(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<Vec<(Vec<u8>, Value)>> {
+pub(super) async fn list(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+) -> sqlx::Result<Vec<(Vec<u8>, Value)>> {
     let rows = sqlx::query!(
         "SELECT token_hash, state
            FROM sessions
@@ -79,10 +82,17 @@ pub(super) async fn list(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.token_hash, row.state)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.token_hash, row.state))
+        .collect())
 }
 
-pub(super) async fn delete(db: impl PgExecutor<'_>, user_id: Option<i64>, token_hash: &[u8]) -> sqlx::Result<bool> {
+pub(super) async fn delete(
+    db: impl PgExecutor<'_>,
+    user_id: Option<i64>,
+    token_hash: &[u8],
+) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "DELETE FROM sessions
           WHERE token_hash = $1
@@ -95,7 +105,11 @@ pub(super) async fn delete(db: impl PgExecutor<'_>, user_id: Option<i64>, token_
     Ok(done.rows_affected() > 0)
 }
 
-pub(super) async fn delete_all(db: impl PgExecutor<'_>, user_id: i64, except: Option<&[u8]>) -> sqlx::Result<u64> {
+pub(super) async fn delete_all(
+    db: impl PgExecutor<'_>,
+    user_id: i64,
+    except: Option<&[u8]>,
+) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM sessions
           WHERE user_id = $1

@@ -28,13 +28,19 @@ impl RedisStore {
         self.kv.key(&format!("user-sessions:{user_id}"))
     }
 
-    pub(super) async fn find(&self, hash: TokenHash, now: DateTime<Utc>) -> Result<Option<Found>, StoreError> {
+    pub(super) async fn find(
+        &self,
+        hash: TokenHash,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Found>, StoreError> {
         let key = self.session_key(hash);
         let text: Option<String> = self.kv.query(cmd("GET").arg(&key)).await?;
         let Some(text) = text else {
             return Ok(None);
         };
-        let record = serde_json::from_str::<Record>(&text).ok().filter(|r| r.is_live(now));
+        let record = serde_json::from_str::<Record>(&text)
+            .ok()
+            .filter(|r| r.is_live(now));
         let Some(record) = record else {
             self.kv.query::<()>(cmd("DEL").arg(&key)).await?;
             return Ok(None);
@@ -83,7 +89,10 @@ impl RedisStore {
     }
 
     async fn hashes(&self, user_id: i64) -> Result<Vec<TokenHash>, StoreError> {
-        let members: Vec<String> = self.kv.query(cmd("SMEMBERS").arg(self.user_key(user_id))).await?;
+        let members: Vec<String> = self
+            .kv
+            .query(cmd("SMEMBERS").arg(self.user_key(user_id)))
+            .await?;
         Ok(members.iter().filter_map(|m| TokenHash::parse(m)).collect())
     }
 
@@ -126,12 +135,19 @@ impl RedisStore {
             return Ok(false);
         }
         // The session goes first: if Redis goes away between the two, nothing stays usable.
-        let ended: i64 = self.kv.query(cmd("DEL").arg(self.session_key(hash))).await?;
+        let ended: i64 = self
+            .kv
+            .query(cmd("DEL").arg(self.session_key(hash)))
+            .await?;
         self.kv.query::<i64>(&remove).await?;
         Ok(ended > 0)
     }
 
-    pub(super) async fn end_all(&self, user_id: i64, except: Option<TokenHash>) -> Result<u64, StoreError> {
+    pub(super) async fn end_all(
+        &self,
+        user_id: i64,
+        except: Option<TokenHash>,
+    ) -> Result<u64, StoreError> {
         let mut ended = 0;
         for hash in self.hashes(user_id).await? {
             if Some(hash) != except && self.end(user_id, hash).await? {

@@ -98,7 +98,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the store is away.
-    pub async fn list(&self, user_id: i64, now: DateTime<Utc>) -> Result<Vec<(TokenHash, Record)>, StoreError> {
+    pub async fn list(
+        &self,
+        user_id: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(TokenHash, Record)>, StoreError> {
         let mut sessions = on_either!(self, store => store.list(user_id).await)?;
         sessions.retain(|(_, record)| record.is_live(now));
         sessions.sort_by_key(|(_, record)| std::cmp::Reverse(record.last_seen_at));
@@ -117,7 +121,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the store is away.
-    pub async fn end_all(&self, user_id: i64, except: Option<TokenHash>) -> Result<u64, StoreError> {
+    pub async fn end_all(
+        &self,
+        user_id: i64,
+        except: Option<TokenHash>,
+    ) -> Result<u64, StoreError> {
         on_either!(self, store => store.end_all(user_id, except).await)
     }
 
@@ -185,7 +193,9 @@ impl SessionStore for ActixStore {
 
     /// Gives the token of the session that the handler has begun.
     async fn save(&self, state: State, _ttl: &Duration) -> Result<SessionKey, SaveError> {
-        let token = state.get(PENDING_TOKEN).and_then(|json| serde_json::from_str::<String>(json).ok());
+        let token = state
+            .get(PENDING_TOKEN)
+            .and_then(|json| serde_json::from_str::<String>(json).ok());
         token
             .unwrap_or_default()
             .try_into()
@@ -193,11 +203,18 @@ impl SessionStore for ActixStore {
     }
 
     /// Nothing: a session's record changes only by use.
-    async fn update(&self, key: SessionKey, state: State, ttl: &Duration) -> Result<SessionKey, UpdateError> {
+    async fn update(
+        &self,
+        key: SessionKey,
+        state: State,
+        ttl: &Duration,
+    ) -> Result<SessionKey, UpdateError> {
         if !state.contains_key(PENDING_TOKEN) {
             return Ok(key);
         }
-        self.save(state, ttl).await.map_err(|e| UpdateError::Other(e.into()))
+        self.save(state, ttl)
+            .await
+            .map_err(|e| UpdateError::Other(e.into()))
     }
 
     async fn update_ttl(&self, _key: &SessionKey, _ttl: &Duration) -> Result<(), anyhow::Error> {

@@ -1,8 +1,12 @@
 //! A site under test and its visitors: helpers are what people do. Must not assert anything about the product.
 
+mod smtp;
 mod visitor;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use actix_web::web::Data;
 use betternews::{
@@ -17,10 +21,24 @@ use betternews::{
 };
 use sqlx::PgPool;
 
+pub use smtp::SmtpSink;
 pub use visitor::{Answer, Visitor};
 
 /// The password of everyone in the tests.
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// Waits until something holds, at most 20 s; `what` is named if it never does.
+#[track_caller]
+pub fn eventually<F: AsyncFn() -> bool>(what: &str, holds: F) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds().await {
+            assert!(Instant::now() < deadline, "{place}: never: {what}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+}
 
 /// A running site; it stops when dropped.
 pub struct TestSite {
@@ -65,10 +83,15 @@ impl TestSite {
     pub async fn start_with(pool: PgPool, options: Options) -> Self {
         start_log();
         let config = config(&options);
-        let connect = options.postgres.clone().unwrap_or_else(|| (*pool.connect_options()).clone());
+        let connect = options
+            .postgres
+            .clone()
+            .unwrap_or_else(|| (*pool.connect_options()).clone());
         let mut db_options = db::Options::with_connect_options(connect);
         db_options.max_connections = 5;
-        let db = Db::connect(&db_options).await.expect("the test's database answers");
+        let db = Db::connect(&db_options)
+            .await
+            .expect("the test's database answers");
         let kv = (!options.without_redis).then(|| redis(&options));
         let mut shutdown = Shutdown::new();
         let application = Application::build(config, Databases { db, kv }, &mut shutdown)
@@ -98,7 +121,10 @@ impl TestSite {
         let visitor = self.visitor();
         visitor.get("/signup").await.expect_status(200);
         visitor
-            .post("/signup", &[("username", name), ("email", ""), ("password", PASSWORD)])
+            .post(
+                "/signup",
+                &[("username", name), ("email", ""), ("password", PASSWORD)],
+            )
             .await
             .expect_status(303);
         visitor
@@ -124,18 +150,25 @@ impl TestSite {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
-        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("one value")
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.pool)
+            .await
+            .expect("one value")
     }
 
     /// Runs a statement on the database.
     pub async fn execute(&self, sql: &'static str) {
-        sqlx::query(sql).execute(&self.pool).await.expect("the statement runs");
+        sqlx::query(sql)
+            .execute(&self.pool)
+            .await
+            .expect("the statement runs");
     }
 }
 
 impl Drop for TestSite {
     fn drop(&mut self) {
         self.server.abort();
+        self.state.tasks.token().cancel();
         self.state.db.close();
     }
 }
@@ -143,25 +176,37 @@ impl Drop for TestSite {
 fn config(options: &Options) -> Config {
     let mut environment = vec![
         ("BIND", "127.0.0.1:0".to_owned()),
-        ("SECRET_KEY", "a secret for the tests, long enough".to_owned()),
+        (
+            "SECRET_KEY",
+            "a secret for the tests, long enough".to_owned(),
+        ),
         ("RATE_LIMIT_MAX", "100000".to_owned()),
         ("HTTP_WORKERS", "1".to_owned()),
     ];
     environment.extend(options.environment.iter().cloned());
     Config::read(|name| {
-        environment.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| v.clone())
+        environment
+            .iter()
+            .rev()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v.clone())
     })
     .expect("the tests' configuration is well formed")
 }
 
 fn redis(options: &Options) -> Kv {
     let url = options.redis_url.clone().unwrap_or_else(|| {
-        std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for the tests; script/test starts one")
+        std::env::var("REDIS_URL")
+            .expect("REDIS_URL names a Redis for the tests; script/test starts one")
     });
     let mut kv_options = kv::Options::new(url.into());
     kv_options.prefix = format!("test-{}:", random_token(9));
     // A machine that runs many tests at once is slow now and then.
-    kv_options.timeout = Duration::from_millis(if options.redis_url.is_some() { 200 } else { 2_000 });
+    kv_options.timeout = Duration::from_millis(if options.redis_url.is_some() {
+        200
+    } else {
+        2_000
+    });
     Kv::open(&kv_options).expect("REDIS_URL is well formed")
 }
 

@@ -60,7 +60,8 @@ impl Visitor {
 
     /// Opens a page as htmx does.
     pub async fn get_fragment(&self, path: &str) -> Answer {
-        self.send(self.client.get(self.url(path)).header("HX-Request", "true")).await
+        self.send(self.client.get(self.url(path)).header("HX-Request", "true"))
+            .await
     }
 
     /// Sends a form with the token of the last page; a signed-in person who has seen none yet opens one first.
@@ -73,7 +74,12 @@ impl Visitor {
     }
 
     /// Sends a form with a token of one's own choice.
-    pub async fn post_with_token(&self, path: &str, fields: &[(&str, &str)], token: &str) -> Answer {
+    pub async fn post_with_token(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        token: &str,
+    ) -> Answer {
         let mut all = fields.to_vec();
         all.push(("csrf_token", token));
         self.send(self.client.post(self.url(path)).form(&all)).await
@@ -84,7 +90,10 @@ impl Visitor {
         let token = self.token();
         let mut all = fields.to_vec();
         all.push(("csrf_token", token.as_str()));
-        let request = self.client.post(self.url(path)).header("HX-Request", "true");
+        let request = self
+            .client
+            .post(self.url(path))
+            .header("HX-Request", "true");
         self.send(request.form(&all)).await
     }
 
@@ -109,8 +118,17 @@ impl Visitor {
 
     /// Submits a post and gives its id.
     pub async fn submit_post(&self, title: &str, url: &str, text: &str, tags: &str) -> i64 {
-        let fields = [("title", title), ("url", url), ("text", text), ("tags", tags)];
-        let location = self.post("/posts", &fields).await.expect_status(303).location();
+        let fields = [
+            ("title", title),
+            ("url", url),
+            ("text", text),
+            ("tags", tags),
+        ];
+        let location = self
+            .post("/posts", &fields)
+            .await
+            .expect_status(303)
+            .location();
         number_after(&location, "/posts/")
     }
 
@@ -128,9 +146,14 @@ impl Visitor {
 }
 
 fn number_after(text: &str, mark: &str) -> i64 {
-    let rest = text.split_once(mark).map(|(_, rest)| rest).unwrap_or_default();
+    let rest = text
+        .split_once(mark)
+        .map(|(_, rest)| rest)
+        .unwrap_or_default();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or_else(|_| panic!("no number after {mark} in {text}"))
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("no number after {mark} in {text}"))
 }
 
 impl Answer {
@@ -143,7 +166,10 @@ impl Answer {
 
     /// A header's text, empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// Where a redirect leads.
@@ -155,7 +181,13 @@ impl Answer {
     pub fn texts(&self, selector: &str) -> Vec<String> {
         let dom = Html::parse_document(&self.body);
         dom.select(&Selector::parse(selector).expect("a selector"))
-            .map(|e| e.text().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" "))
+            .map(|e| {
+                e.text()
+                    .collect::<String>()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
             .collect()
     }
 

@@ -95,7 +95,16 @@ async fn form(
 ) -> Result<HttpResponse, Error> {
     let comment = find(&mut state.db.conn().await?, id).await?;
     require(caller.viewer()?, &comment, verb)?;
-    render::page(request, &page(request, comment, verb, ActForm::empty(), FormErrors::default()))
+    render::page(
+        request,
+        &page(
+            request,
+            comment,
+            verb,
+            ActForm::empty(),
+            FormErrors::default(),
+        ),
+    )
 }
 
 async fn act(
@@ -141,18 +150,35 @@ async fn act(
         }
     };
     conn.commit().await?;
-    Ok(render::see_other_saying(state, &format!("/comments/{id}"), said))
+    Ok(render::see_other_saying(
+        state,
+        &format!("/comments/{id}"),
+        said,
+    ))
 }
 
 async fn find(conn: &mut Conn, id: i64) -> Result<Comment, Error> {
-    queries::find_comment(conn, id).await?.ok_or(Error::NotFound)
+    queries::find_comment(conn, id)
+        .await?
+        .ok_or(Error::NotFound)
 }
 
 fn require(viewer: &Viewer, comment: &Comment, verb: Verb) -> Result<(), Error> {
-    verb.require(viewer, "comment", (comment.author_id, comment.author_rank), &comment.state)
+    verb.require(
+        viewer,
+        "comment",
+        (comment.author_id, comment.author_rank),
+        &comment.state,
+    )
 }
 
-fn page(request: &HttpRequest, comment: Comment, verb: Verb, form: ActForm, errors: FormErrors) -> ActPage {
+fn page(
+    request: &HttpRequest,
+    comment: Comment,
+    verb: Verb,
+    form: ActForm,
+    errors: FormErrors,
+) -> ActPage {
     let (heading, consequence, button) = match verb {
         Verb::Remove => (
             "Remove this comment?",

@@ -75,13 +75,19 @@ fn entry(row: Logged) -> LogEntry {
     let target_path = match row.target.as_str() {
         "post" => Some(format!("/posts/{}", row.target_id)),
         "comment" => Some(format!("/comments/{}", row.target_id)),
-        _ => row.name.as_deref().map(|name| format!("/users/{}", chrome::encode(name))),
+        _ => row
+            .name
+            .as_deref()
+            .map(|name| format!("/users/{}", chrome::encode(name))),
     };
     LogEntry {
         created_at: row.created_at,
         moderator: row.moderator,
         action: model::words(&row.action, &row.target, &row.details),
-        target: row.title.or(row.name).unwrap_or_else(|| "something that is gone".to_owned()),
+        target: row
+            .title
+            .or(row.name)
+            .unwrap_or_else(|| "something that is gone".to_owned()),
         target_path,
         reason: row.reason,
     }

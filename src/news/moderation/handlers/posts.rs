@@ -91,7 +91,10 @@ async fn form(
 ) -> Result<HttpResponse, Error> {
     let post = find(&mut state.db.conn().await?, id).await?;
     require(caller.viewer()?, &post, verb)?;
-    render::page(request, &page(request, post, verb, ActForm::empty(), FormErrors::default()))
+    render::page(
+        request,
+        &page(request, post, verb, ActForm::empty(), FormErrors::default()),
+    )
 }
 
 async fn act(
@@ -135,7 +138,11 @@ async fn act(
         }
     };
     conn.commit().await?;
-    Ok(render::see_other_saying(state, &format!("/posts/{id}"), said))
+    Ok(render::see_other_saying(
+        state,
+        &format!("/posts/{id}"),
+        said,
+    ))
 }
 
 async fn find(conn: &mut Conn, id: i64) -> Result<Post, Error> {
@@ -143,10 +150,21 @@ async fn find(conn: &mut Conn, id: i64) -> Result<Post, Error> {
 }
 
 fn require(viewer: &Viewer, post: &Post, verb: Verb) -> Result<(), Error> {
-    verb.require(viewer, "post", (post.author_id, post.author_rank), &post.state)
+    verb.require(
+        viewer,
+        "post",
+        (post.author_id, post.author_rank),
+        &post.state,
+    )
 }
 
-fn page(request: &HttpRequest, post: Post, verb: Verb, form: ActForm, errors: FormErrors) -> ActPage {
+fn page(
+    request: &HttpRequest,
+    post: Post,
+    verb: Verb,
+    form: ActForm,
+    errors: FormErrors,
+) -> ActPage {
     let (heading, consequence, button) = match verb {
         Verb::Remove => (
             "Remove this post?",

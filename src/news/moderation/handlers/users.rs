@@ -76,11 +76,19 @@ pub async fn ban(
 ) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     let mut errors = FormErrors::default();
-    let reason = Reason::parse(&form.reason).map_err(|sentence| errors.add("reason", "length", sentence));
+    let reason =
+        Reason::parse(&form.reason).map_err(|sentence| errors.add("reason", "length", sentence));
     let days = parse_days(&form.days).map_err(|sentence| errors.add("days", "range", sentence));
     let mut conn = state.db.conn().await?;
     let (Ok(reason), Ok(days)) = (reason, days) else {
-        return refuse(&request, &mut conn, viewer, &name, (Verb::Ban, form, errors)).await;
+        return refuse(
+            &request,
+            &mut conn,
+            viewer,
+            &name,
+            (Verb::Ban, form, errors),
+        )
+        .await;
     };
     conn.begin().await?;
     let subject = lock(&request, &mut conn, viewer, &name, Verb::Ban).await?;
@@ -100,7 +108,10 @@ pub async fn ban(
         Err(error) => {
             // The ban holds all the same: it is read with every request.
             tracing::error!(error = %error, target.id = subject.id, "sessions of a banned account were not ended");
-            format!("{} is banned, but is still logged in, to read only: sessions are away just now.", subject.username)
+            format!(
+                "{} is banned, but is still logged in, to read only: sessions are away just now.",
+                subject.username
+            )
         }
     };
     Ok(render::see_other_saying(&state, &profile(&subject), &said))
@@ -124,7 +135,14 @@ pub async fn unban(
         Err(sentence) => {
             let mut errors = FormErrors::default();
             errors.add("reason", "length", sentence);
-            return refuse(&request, &mut conn, viewer, &name, (Verb::Unban, form, errors)).await;
+            return refuse(
+                &request,
+                &mut conn,
+                viewer,
+                &name,
+                (Verb::Unban, form, errors),
+            )
+            .await;
         }
     };
     conn.begin().await?;
@@ -149,7 +167,16 @@ async fn form(
 ) -> Result<HttpResponse, Error> {
     let subject = find(&mut state.db.conn().await?, name).await?;
     require(request, caller.viewer()?, &subject, verb)?;
-    render::page(request, &page(request, &subject, verb, ActForm::empty(), FormErrors::default()))
+    render::page(
+        request,
+        &page(
+            request,
+            &subject,
+            verb,
+            ActForm::empty(),
+            FormErrors::default(),
+        ),
+    )
 }
 
 /// The form again, with what is wrong.
@@ -183,7 +210,12 @@ async fn lock(
     Ok(subject)
 }
 
-fn require(request: &HttpRequest, viewer: &Viewer, subject: &Subject, verb: Verb) -> Result<(), Error> {
+fn require(
+    request: &HttpRequest,
+    viewer: &Viewer,
+    subject: &Subject,
+    verb: Verb,
+) -> Result<(), Error> {
     let action = match verb {
         Verb::Ban => "ban",
         Verb::Unban => "unban",
@@ -192,7 +224,9 @@ fn require(request: &HttpRequest, viewer: &Viewer, subject: &Subject, verb: Verb
     standing::require_above(viewer, subject.rank)?;
     match (verb, subject.is_banned(Context::get(request).now)) {
         (Verb::Ban, true) => Err(Error::Conflict("This account is banned already.".into())),
-        (Verb::Unban, false) => Err(Error::Conflict("This account is not banned, or not any more.".into())),
+        (Verb::Unban, false) => Err(Error::Conflict(
+            "This account is not banned, or not any more.".into(),
+        )),
         _ => Ok(()),
     }
 }
@@ -201,7 +235,13 @@ fn profile(subject: &Subject) -> String {
     format!("/users/{}", chrome::encode(&subject.username))
 }
 
-fn page(request: &HttpRequest, subject: &Subject, verb: Verb, form: ActForm, errors: FormErrors) -> ActPage {
+fn page(
+    request: &HttpRequest,
+    subject: &Subject,
+    verb: Verb,
+    form: ActForm,
+    errors: FormErrors,
+) -> ActPage {
     let name = &subject.username;
     let (heading, consequence, button, action) = match verb {
         Verb::Ban => (
