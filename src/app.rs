@@ -38,7 +38,14 @@ use crate::{
     web::{
         assets, cookies,
         error::Error,
-        middleware::{boundary::boundary, context::context, headers::headers, log::RequestSpan},
+        middleware::{
+            boundary::boundary,
+            condition::{is_for_members, require_member, when},
+            context::context,
+            headers::headers,
+            limit::limit,
+            log::RequestSpan,
+        },
         session::{self, ActixStore, Store},
         signing::{Keys, random_token},
         state::State,
@@ -383,6 +390,7 @@ fn jobs(state: &Data<State>) -> anyhow::Result<Registry> {
             let mut conn = state.db.conn().await?;
             news::posts::queries::delete_old_submissions(&mut conn).await?;
             accounts::letters::queries::delete_old_tokens(&mut conn).await?;
+            accounts::tokens::queries::delete_old(&mut conn).await?;
             jobs::sweep(&mut conn).await?;
             Ok(())
         }
@@ -428,11 +436,13 @@ fn listen(state: &Data<State>) -> anyhow::Result<(u16, Server)> {
             .app_data(state.clone())
             .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
             .configure(routes::configure)
+            .wrap(from_fn(when(is_for_members, require_member)))
             .wrap(from_fn(accounts::middleware::viewer))
             .wrap(IdentityMiddleware::default())
             .wrap(sessions(&state))
             .wrap(from_fn(boundary))
             .wrap(Compress::default())
+            .wrap(from_fn(limit))
             .wrap(from_fn(headers))
             .wrap(TracingLogger::<RequestSpan>::new())
             .wrap(from_fn(context))

@@ -5,7 +5,7 @@
 
 use actix_web::{
     FromRequest, Handler, Resource, Responder, Route,
-    guard::{Any, Get, Head, Post},
+    guard::{Any, Delete, Get, Head, Post},
     http::{Method, header},
     middleware::from_fn,
     web::{self, ServiceConfig},
@@ -13,7 +13,7 @@ use actix_web::{
 
 use crate::{
     accounts::handlers::{
-        email, login, password, preferences, profile, recovery, sessions, setup, signup,
+        email, login, password, preferences, profile, recovery, sessions, setup, signup, tokens,
     },
     admin::handlers as admin,
     news::{
@@ -297,6 +297,14 @@ pub fn configure(config: &mut ServiceConfig) {
             post(EvenBanned, password::update),
         ],
     ));
+    config.service(at(
+        "/settings/tokens",
+        [get(Member, tokens::list), post(Member, tokens::create)],
+    ));
+    config.service(at(
+        "/settings/tokens/{id}/end",
+        [post(EvenBanned, tokens::end)],
+    ));
     config.service(at("/settings/sessions", [get(Member, sessions::list)]));
     config.service(at(
         "/settings/sessions/end-others",
@@ -309,6 +317,13 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at(
         "/theme",
         [post(GuestWithoutToken, preferences::set_theme)],
+    ));
+
+    // The API
+    config.service(at("/api/v1/auth/tokens", [get(Member, tokens::list_json)]));
+    config.service(at(
+        "/api/v1/auth/tokens/{id}",
+        [delete(Member, tokens::end_json)],
     ));
 
     // Files
@@ -369,6 +384,21 @@ where
         method: Method::POST,
         route: Route::new()
             .guard(Post())
+            .to(handler)
+            .wrap(from_fn(guard(access))),
+    }
+}
+
+fn delete<F, Args>(access: Access, handler: F) -> Entry
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Entry {
+        method: Method::DELETE,
+        route: Route::new()
+            .guard(Delete())
             .to(handler)
             .wrap(from_fn(guard(access))),
     }

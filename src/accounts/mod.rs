@@ -12,5 +12,6 @@ pub mod reauthentication; // proving again who one is
 pub mod setup; // the first administrator's one-time link
 pub mod sign_in; // begins and ends sessions
 pub mod standing; // roles and bans, from events
+pub mod tokens; // keys of programs
 pub mod username; // what a name may be
 pub mod views; // the pages

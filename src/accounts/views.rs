@@ -102,6 +102,8 @@ pub enum SettingsPlace {
     Password,
     /// `/settings/sessions`
     Sessions,
+    /// `/settings/tokens`
+    Tokens,
 }
 
 impl SettingsPlace {
@@ -113,6 +115,7 @@ impl SettingsPlace {
             (Self::Email, "/settings/email", "E-mail"),
             (Self::Password, "/settings/password", "Password"),
             (Self::Sessions, "/settings/sessions", "Sessions"),
+            (Self::Tokens, "/settings/tokens", "Tokens"),
         ]
         .into_iter()
         .map(|(place, href, label)| Tab {
@@ -247,6 +250,45 @@ impl SettingsSessionsPage {
     pub fn has_others(&self) -> bool {
         self.sessions.iter().any(|session| !session.is_current)
     }
+}
+
+/// Keys of one's programs.
+#[derive(Template)]
+#[template(path = "accounts/settings/tokens.html")]
+pub struct SettingsTokensPage {
+    /// The chrome.
+    pub page: Page,
+    /// The keys, newest first.
+    pub tokens: Vec<TokenItem>,
+    /// The one that was just made; it is shown this once.
+    pub made: Option<String>,
+    /// The name that was typed.
+    pub name: String,
+    /// The scopes that may be given: word, meaning, whether it was ticked.
+    pub scopes: Vec<(&'static str, &'static str, bool)>,
+    /// For how many days (0 is for good), and whether it was chosen.
+    pub days: Vec<(i32, bool)>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// One key.
+#[derive(Debug, Clone)]
+pub struct TokenItem {
+    /// What `/settings/tokens/{id}/end` takes.
+    pub id: i64,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it is good for.
+    pub scopes: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether that is past.
+    pub is_over: bool,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 /// One session.

@@ -9,6 +9,7 @@ mod events;
 mod healthcheck;
 mod import;
 mod migrate;
+mod seed;
 mod serve;
 mod verify;
 
@@ -48,6 +49,9 @@ enum Command {
     /// About the events.
     #[command(subcommand)]
     Events(events::Command),
+    /// Fill the site with invented content.
+    #[command(subcommand)]
+    Seed(seed::Command),
     /// Compare every stored counter with the rows it counts.
     Verify,
     /// About the database.
@@ -112,6 +116,12 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             Command::Events(command) => {
                 with_schema(config, async |databases| {
                     events::run(&command, &databases.db).await
+                })
+                .await
+            }
+            Command::Seed(command) => {
+                with_schema(config, async |databases| {
+                    seed::run(&command, &databases.db).await
                 })
                 .await
             }

@@ -1,6 +1,7 @@
 //! The product, in vertical slices. Must not know the console.
 
 pub mod comments; // threads, and one comment
+pub mod demo; // an invented site, of any size
 pub mod domains; // posts by where they link to
 pub mod import; // Hacker News items, and its addresses
 pub mod lists; // front page, newest, active, top, ask, show, over

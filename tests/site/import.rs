@@ -1,5 +1,10 @@
 //! Importing Hacker News items: issue 2, item 8; P19. The files in `tests/fixtures/hn` are of our own making.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot have fails the test"
+)]
+
 use betternews::news::import::{self, Progress, Summary};
 use betternews::news::verify::verify;
 use sqlx::{PgConnection, PgPool, Row};
@@ -256,10 +261,10 @@ async fn a_member_is_not_taken_for_an_imported_user(pool: PgPool) {
         ]
     );
     assert_no_drift(&pool).await;
-    let before = fingerprint(&mut *pool.acquire().await.unwrap()).await;
+    let before = fingerprint(&mut pool.acquire().await.unwrap()).await;
     import(&pool, &[fixture("items.jsonl")]).await;
     assert_eq!(
-        fingerprint(&mut *pool.acquire().await.unwrap()).await,
+        fingerprint(&mut pool.acquire().await.unwrap()).await,
         before
     );
 }
@@ -267,14 +272,14 @@ async fn a_member_is_not_taken_for_an_imported_user(pool: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn twice_changes_nothing_and_later_items_find_their_parents(pool: PgPool) {
     import(&pool, &[fixture("items.jsonl")]).await;
-    let before = fingerprint(&mut *pool.acquire().await.unwrap()).await;
+    let before = fingerprint(&mut pool.acquire().await.unwrap()).await;
     let again = import(&pool, &[fixture("items.jsonl")]).await;
     assert_eq!(
         (again.posts, again.comments, again.users, again.known),
         (0, 0, 0, 14)
     );
     assert_eq!(
-        fingerprint(&mut *pool.acquire().await.unwrap()).await,
+        fingerprint(&mut pool.acquire().await.unwrap()).await,
         before
     );
 
@@ -348,7 +353,7 @@ async fn algolias_nested_threads_are_unfolded(pool: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn a_missing_file_leaves_nothing_behind(pool: PgPool) {
-    let before = fingerprint(&mut *pool.acquire().await.unwrap()).await;
+    let before = fingerprint(&mut pool.acquire().await.unwrap()).await;
     let mut conn = pool.acquire().await.unwrap();
     let result = import::hn(
         &mut conn,
@@ -403,11 +408,11 @@ async fn real_hacker_news_threads_come_whole(pool: PgPool) {
     .await
     .unwrap();
     assert_eq!(figures, (8, 14, 232, 5));
-    let before = fingerprint(&mut *pool.acquire().await.unwrap()).await;
+    let before = fingerprint(&mut pool.acquire().await.unwrap()).await;
     let again = import(&pool, &files).await;
     assert_eq!((again.posts, again.comments, again.users), (0, 0, 0));
     assert_eq!(
-        fingerprint(&mut *pool.acquire().await.unwrap()).await,
+        fingerprint(&mut pool.acquire().await.unwrap()).await,
         before
     );
 }

@@ -1,5 +1,10 @@
 //! The pure rules of ranking against the columns that PostgreSQL generates.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot have fails the test"
+)]
+
 use betternews::news::{comments, posts};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;

@@ -9,6 +9,7 @@ pub mod recovery;
 pub mod sessions;
 pub mod setup;
 pub mod signup;
+pub mod tokens;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, http::header};
 use askama::Template;

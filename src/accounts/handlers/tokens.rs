@@ -43,7 +43,11 @@ pub struct TokenForm {
 ///
 /// # Errors
 /// As the database said.
-pub async fn list(request: HttpRequest, state: Data<State>, caller: Caller) -> Result<HttpResponse, Error> {
+pub async fn list(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     let form = TokenForm {
         scopes: vec![Scope::Read.name().to_owned()],
@@ -51,7 +55,10 @@ pub async fn list(request: HttpRequest, state: Data<State>, caller: Caller) -> R
         ..TokenForm::default()
     };
     let rows = queries::list(&mut state.db.conn().await?, viewer.id).await?;
-    render::page(&request, &page(&request, viewer, rows, form, None, FormErrors::default()))
+    render::page(
+        &request,
+        &page(&request, viewer, rows, form, None, FormErrors::default()),
+    )
 }
 
 /// `POST /settings/tokens`: the key is shown on the page that answers, and never again.
@@ -79,27 +86,49 @@ pub async fn create(
     let token = tokens::make(&mut conn, viewer.id, &new).await?;
     let rows = queries::list(&mut conn, viewer.id).await?;
     tracing::info!(user.id = viewer.id, "API token made");
-    render::page(&request, &page(&request, viewer, rows, TokenForm::default(), Some(token), FormErrors::default()))
+    render::page(
+        &request,
+        &page(
+            &request,
+            viewer,
+            rows,
+            TokenForm::default(),
+            Some(token),
+            FormErrors::default(),
+        ),
+    )
 }
 
 fn mistakes(form: &TokenForm, viewer: &Viewer, held: usize) -> FormErrors {
     let mut errors = FormErrors::default();
     let length = form.name.trim().chars().count();
     if !(1..=NAME_MAX).contains(&length) {
-        errors.add("name", "length", "Give it a name of 1 to 60 characters, such as what it is for.");
+        errors.add(
+            "name",
+            "length",
+            "Give it a name of 1 to 60 characters, such as what it is for.",
+        );
     }
     let scopes = tokens::scopes(&form.scopes);
     if scopes.is_empty() || scopes.len() != form.scopes.len() {
         errors.add("scopes", "choice", "Choose what it may do.");
     }
     if scopes.contains(&Scope::Ops) && !may_operate(viewer) {
-        errors.add("scopes", "permission", "Your account may not look into the site's operation, so neither may its tokens.");
+        errors.add(
+            "scopes",
+            "permission",
+            "Your account may not look into the site's operation, so neither may its tokens.",
+        );
     }
     if !DAYS.contains(&form.days) {
         errors.add("days", "choice", "Choose one of the times.");
     }
     if held >= MOST {
-        errors.add("", "count", "An account has at most 50 tokens. End some first.");
+        errors.add(
+            "",
+            "count",
+            "An account has at most 50 tokens. End some first.",
+        );
     }
     errors
 }
@@ -117,7 +146,11 @@ pub async fn end(state: Data<State>, caller: Caller, id: Path<i64>) -> Result<Ht
     if !queries::delete(&mut state.db.conn().await?, viewer.id, *id).await? {
         return Err(Error::NotFound);
     }
-    Ok(render::see_other_saying(&state, "/settings/tokens", "That token has ended."))
+    Ok(render::see_other_saying(
+        &state,
+        "/settings/tokens",
+        "That token has ended.",
+    ))
 }
 
 /// `GET /api/v1/auth/tokens`: one's own keys.
@@ -146,7 +179,11 @@ pub async fn list_json(state: Data<State>, caller: Caller) -> Result<HttpRespons
 ///
 /// # Errors
 /// 404 for a key that is not one's own.
-pub async fn end_json(state: Data<State>, caller: Caller, id: Path<i64>) -> Result<HttpResponse, Error> {
+pub async fn end_json(
+    state: Data<State>,
+    caller: Caller,
+    id: Path<i64>,
+) -> Result<HttpResponse, Error> {
     if !queries::delete(&mut state.db.conn().await?, caller.viewer()?.id, *id).await? {
         return Err(Error::NotFound);
     }
@@ -170,7 +207,13 @@ fn page(
         scopes: Scope::ALL
             .into_iter()
             .filter(|scope| *scope != Scope::Ops || may_operate(viewer))
-            .map(|scope| (scope.name(), scope.meaning(), form.scopes.iter().any(|name| name == scope.name())))
+            .map(|scope| {
+                (
+                    scope.name(),
+                    scope.meaning(),
+                    form.scopes.iter().any(|name| name == scope.name()),
+                )
+            })
             .collect(),
         days: DAYS.map(|days| (days, days == form.days)).to_vec(),
         errors,

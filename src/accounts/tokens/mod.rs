@@ -33,5 +33,8 @@ pub async fn make(conn: &mut Conn, user_id: i64, new: &New<'_>) -> sqlx::Result<
 
 /// The scopes of these names; unknown ones are left out.
 pub fn scopes(names: &[String]) -> Vec<Scope> {
-    Scope::ALL.into_iter().filter(|scope| names.iter().any(|name| name == scope.name())).collect()
+    Scope::ALL
+        .into_iter()
+        .filter(|scope| names.iter().any(|name| name == scope.name()))
+        .collect()
 }

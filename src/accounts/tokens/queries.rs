@@ -69,9 +69,13 @@ pub async fn list(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<Vec<Row
 
 /// Ends a key; false where the account has none of this number.
 pub async fn delete(db: impl PgExecutor<'_>, user_id: i64, id: i64) -> sqlx::Result<bool> {
-    let done = sqlx::query!("DELETE FROM api_tokens WHERE id = $1 AND user_id = $2", id, user_id)
-        .execute(db)
-        .await?;
+    let done = sqlx::query!(
+        "DELETE FROM api_tokens WHERE id = $1 AND user_id = $2",
+        id,
+        user_id
+    )
+    .execute(db)
+    .await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -96,7 +100,10 @@ pub(crate) struct Bearer {
     pub(crate) viewer: ViewerRow,
 }
 
-pub(crate) async fn find_bearer(db: impl PgExecutor<'_>, token_hash: &[u8]) -> sqlx::Result<Option<Bearer>> {
+pub(crate) async fn find_bearer(
+    db: impl PgExecutor<'_>,
+    token_hash: &[u8],
+) -> sqlx::Result<Option<Bearer>> {
     let row = sqlx::query!(
         r#"SELECT t.id, t.scopes,
                   (t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute') AS "is_stale!",
@@ -118,8 +125,11 @@ pub(crate) async fn find_bearer(db: impl PgExecutor<'_>, token_hash: &[u8]) -> s
 }
 
 pub(crate) async fn set_used(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE api_tokens SET last_used_at = now() WHERE id = $1", id)
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "UPDATE api_tokens SET last_used_at = now() WHERE id = $1",
+        id
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 use crate::news::posts::link::SiteUrl;
 use crate::news::posts::title::{kind_of, single_spaced};
 use crate::platform::db::copy::Rows;
-use crate::web::markup;
+use crate::web::{markup, sanitise};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
@@ -164,7 +164,7 @@ pub fn parse(json: &[u8], nested: bool) -> Result<Option<Item>, String> {
     let title = raw
         .title
         .as_deref()
-        .map(|title| single_spaced(&markup::clean(&markup::decode_entities(title))))
+        .map(|title| single_spaced(&sanitise::text(&markup::decode_entities(title))))
         .unwrap_or_default();
     let typed = raw
         .url

@@ -12,6 +12,7 @@ mod queries;
 mod reader;
 
 use crate::web::markup;
+use queries::{people, threads, write};
 use sqlx::{Connection, PgConnection};
 use std::path::PathBuf;
 
@@ -115,6 +116,7 @@ pub async fn hn(
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Summary, ImportError> {
     let mut summary = Summary::default();
+    queries::widen(conn).await?;
     let mut tx = conn.begin().await?;
     queries::create_stage(&mut tx).await?;
     reader::stage(&mut tx, files, &mut summary, &mut progress).await?;
@@ -123,16 +125,16 @@ pub async fn hn(
     summary.repeated = queries::delete_repeated(&mut tx).await?;
     summary.known = queries::delete_known(&mut tx).await?;
     summary.options = fold_options(&mut tx).await?;
-    let posts = queries::number_posts(&mut tx).await?;
+    let posts = threads::number_posts(&mut tx).await?;
     let comments = place_comments(&mut tx).await?;
-    summary.missing = queries::list_missing(&mut tx, NAMED).await?;
-    summary.orphans = queries::delete_orphans(&mut tx).await?;
+    summary.missing = threads::list_missing(&mut tx, NAMED).await?;
+    summary.orphans = threads::delete_orphans(&mut tx).await?;
     add_people(&mut tx, &mut summary).await?;
-    queries::insert_domains(&mut tx).await?;
-    write(&mut tx, posts, comments, &mut progress).await?;
+    write::insert_domains(&mut tx).await?;
+    write_all(&mut tx, posts, comments, &mut progress).await?;
     (summary.posts, summary.comments) = (posts, comments);
-    queries::count_on_posts(&mut tx).await?;
-    queries::count_on_people(&mut tx).await?;
+    write::count_on_posts(&mut tx).await?;
+    people::count_on_people(&mut tx).await?;
     tx.commit().await?;
     if posts + comments > 0 {
         queries::analyze(conn).await?;
@@ -172,37 +174,37 @@ const OPTION_END: &str = " points)";
 
 /// Finds or makes the users that the items name.
 async fn add_people(conn: &mut PgConnection, summary: &mut Summary) -> Result<(), sqlx::Error> {
-    queries::list_people(conn).await?;
-    queries::match_people(conn).await?;
-    summary.renamed = queries::rename_people(conn).await?;
-    queries::match_people(conn).await?;
-    summary.users = queries::insert_people(conn).await?;
-    queries::match_people(conn).await?;
-    summary.unnamed = queries::count_unnamed(conn).await?;
-    queries::insert_abouts(conn).await
+    people::list_people(conn).await?;
+    people::match_people(conn).await?;
+    summary.renamed = people::rename_people(conn).await?;
+    people::match_people(conn).await?;
+    summary.users = people::insert_people(conn).await?;
+    people::match_people(conn).await?;
+    summary.unnamed = people::count_unnamed(conn).await?;
+    people::insert_abouts(conn).await
 }
 
 /// Places comments under their posts and parents, one depth after the other: what each depth needs is there then.
 async fn place_comments(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
-    queries::create_places(conn).await?;
-    let mut placed = queries::place_first(conn).await?;
+    threads::create_places(conn).await?;
+    let mut placed = threads::place_first(conn).await?;
     let mut all = 0;
     let mut round = 0;
     while placed > 0 {
         all += placed;
         // The planner knows nothing of a table that was empty just now.
         if placed > 1000 {
-            queries::analyze_places(conn).await?;
+            threads::analyze_places(conn).await?;
         }
-        placed = queries::place_next(conn, round).await?;
+        placed = threads::place_next(conn, round).await?;
         round += 1;
     }
-    queries::sum_up_threads(conn).await?;
+    threads::sum_up_threads(conn).await?;
     Ok(all)
 }
 
 /// Writes posts, then comments, parents before their replies.
-async fn write(
+async fn write_all(
     conn: &mut PgConnection,
     posts: u64,
     comments: u64,
@@ -211,13 +213,13 @@ async fn write(
     let total = posts + comments;
     let mut done = 0;
     let mut after = 0;
-    while let Some((last, written)) = queries::insert_posts(conn, after, CHUNK).await? {
+    while let Some((last, written)) = write::insert_posts(conn, after, CHUNK).await? {
         after = last;
         done += written;
         progress(Progress::Write { done, total });
     }
     after = 0;
-    while let Some((last, written)) = queries::insert_comments(conn, after, CHUNK).await? {
+    while let Some((last, written)) = write::insert_comments(conn, after, CHUNK).await? {
         after = last;
         done += written;
         progress(Progress::Write { done, total });

@@ -31,7 +31,7 @@ impl Reason {
         let reason = typed.trim();
         match reason.chars().count() {
             0 => Err("Give a reason: it is how people learn what is welcome."),
-            ..3 => Err("A reason has at least 3 characters."),
+            1..3 => Err("A reason has at least 3 characters."),
             501.. => Err("A reason has at most 500 characters."),
             _ => Ok(Self(reason.to_owned())),
         }

@@ -75,12 +75,7 @@ pub fn post_state(state: &str) -> PostState {
 
 /// A post's canonical path, `/posts/{id}/{slug}`.
 pub fn path(id: i64, title: &str) -> String {
-    let slug = slug(title);
-    if slug.is_empty() {
-        format!("/posts/{id}")
-    } else {
-        format!("/posts/{id}/{slug}")
-    }
+    format!("/posts/{id}/{}", slug(title))
 }
 
 impl PostCard {

@@ -228,7 +228,7 @@ settings! {
     limit_logins_account: u32 = 10,
         "limits.logins_account", number(1_000, "attempts in an hour"),
         "How often one address may try the same account.";
-    limit_signups: u32 = 5,
+    limit_signups: u32 = 20,
         "limits.signups", number(1_000, "accounts in an hour"),
         "How many accounts one address may make.";
     limit_letters: u32 = 5,

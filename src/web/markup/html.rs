@@ -4,7 +4,8 @@
 //! What stands there as plain text is escaped, so that rendering the markdown shows the same words again.
 
 use super::links::bare_urls;
-use super::text::{Token, clean, decode_entities, tokens};
+use super::text::{Token, decode_entities, tokens};
+use crate::web::sanitise;
 use ammonia::{Builder, UrlRelative};
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -35,11 +36,11 @@ static READ: LazyLock<Builder<'static>> = LazyLock::new(|| {
 /// The markdown whose [`super::render`] shows the words of `html` (as HN makes it; well formed or not).
 pub fn from_html(html: &str) -> String {
     // The parser that browsers use closes what is left open and decodes every named entity.
-    let html = READ.clean(&clean(html)).to_string();
+    let html = READ.clean(&sanitise::text(html)).to_string();
     let mut writer = Writer::default();
     for token in tokens(&html) {
         match token {
-            Token::Text(text) => writer.text(&clean(&decode_entities(text))),
+            Token::Text(text) => writer.text(&sanitise::text(&decode_entities(text))),
             Token::Open(name, attributes) => writer.open(name, attributes),
             Token::Close(name) => writer.close(name),
         }

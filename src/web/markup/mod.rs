@@ -9,7 +9,7 @@ mod links;
 mod text;
 
 pub use html::from_html;
-pub use text::{clean, decode_entities, excerpt};
+pub use text::{decode_entities, excerpt};
 
 use ammonia::{Builder, UrlRelative};
 use pulldown_cmark::{

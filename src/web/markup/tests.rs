@@ -240,12 +240,6 @@ fn an_excerpt_is_plain_words() {
     assert_eq!(excerpt("", 5), "");
 }
 
-#[test]
-fn cleaned_text_is_nfc_without_controls() {
-    assert_eq!(clean("a\r\nb\rc\0\u{202e}d\te\u{301}"), "a\nb\ncd\t\u{e9}");
-    assert!(matches!(clean("as it is"), std::borrow::Cow::Borrowed(_)));
-}
-
 /// Fragments in which markdown and HTML meet their marks.
 fn fragments() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -306,11 +300,5 @@ proptest! {
     #[test]
     fn an_excerpt_fits(source in fragments(), chars in 1usize..40) {
         prop_assert!(excerpt(&render(&source), chars).chars().count() <= chars);
-    }
-
-    #[test]
-    fn cleaning_twice_changes_nothing_more(text in "\\PC{0,20}[\u{0}-\u{ff}\u{300}-\u{310}\u{202a}-\u{2069}]{0,20}") {
-        let once = clean(&text).into_owned();
-        prop_assert_eq!(clean(&once).into_owned(), once);
     }
 }

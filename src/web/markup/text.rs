@@ -1,46 +1,6 @@
-//! Plain text: what is taken out of what people send, and what is read back out of HTML. Must not know markdown.
+//! Plain text out of HTML: characters for their entities, words without their tags. Must not know markdown.
 
 use std::borrow::Cow;
-use unicode_normalization::{UnicodeNormalization, is_nfc};
-
-/// Text as the site keeps it: NFC, line ends as `\n`, no control characters but newline and tab, and no characters
-/// that reorder what follows them (bidirectional overrides, embeddings and isolates). It is never HTML-escaped.
-pub fn clean(text: &str) -> Cow<'_, str> {
-    if text.is_ascii()
-        && !text
-            .bytes()
-            .any(|b| b == 0x7f || (b < 0x20 && b != b'\n' && b != b'\t'))
-    {
-        return Cow::Borrowed(text);
-    }
-    if is_nfc(text) && !text.chars().any(is_unwanted) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.nfc().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\r' => {
-                if chars.peek() != Some(&'\n') {
-                    out.push('\n');
-                }
-            }
-            c if is_unwanted(c) => {}
-            c => out.push(c),
-        }
-    }
-    // What was taken out may have kept a letter and its mark apart.
-    if is_nfc(&out) {
-        Cow::Owned(out)
-    } else {
-        Cow::Owned(out.nfc().collect())
-    }
-}
-
-fn is_unwanted(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// The text with HTML's numeric character references and its five common names (amp, lt, gt, quot, apos, nbsp)
 /// replaced by what they stand for. Any other `&` stays.

@@ -18,10 +18,9 @@ use crate::web::{
 };
 
 /// Headers of the bare error that its page keeps.
-const KEPT: [&str; 6] = [
+const KEPT: [&str; 5] = [
     "retry-after",
     "allow",
-    "www-authenticate",
     "ratelimit-limit",
     "ratelimit-remaining",
     "ratelimit-reset",

@@ -35,17 +35,30 @@ pub fn when<B: MessageBody + 'static>(
 /// Whether a request is for what only members may see: anything with `?access=private`; and while the site is closed to
 /// guests, all but the ways in and the pages about the site.
 pub fn is_for_members(request: &ServiceRequest) -> bool {
-    let asks_private = request.query_string().split('&').any(|pair| pair == "access=private");
+    let asks_private = request
+        .query_string()
+        .split('&')
+        .any(|pair| pair == "access=private");
     asks_private || (is_closed(request) && !is_open(request.path()))
 }
 
 fn is_closed(request: &ServiceRequest) -> bool {
-    request.app_data::<Data<State>>().is_some_and(|state| state.settings.get().members_only)
+    request
+        .app_data::<Data<State>>()
+        .is_some_and(|state| state.settings.get().members_only)
 }
 
 fn is_open(path: &str) -> bool {
-    const PAGES: [&str; 8] =
-        ["/login", "/signup", "/setup", "/password/forgot", "/about", "/guidelines", "/privacy", "/theme"];
+    const PAGES: [&str; 8] = [
+        "/login",
+        "/signup",
+        "/setup",
+        "/password/forgot",
+        "/about",
+        "/guidelines",
+        "/privacy",
+        "/theme",
+    ];
     const BELOW: [&str; 3] = ["/static/", "/password/reset/", "/email/verify/"];
     PAGES.contains(&path) || BELOW.iter().any(|prefix| path.starts_with(prefix))
 }
@@ -64,10 +77,23 @@ mod tests {
 
     #[test]
     fn the_ways_in_stay_open() {
-        for open in ["/login", "/signup", "/password/reset/abc", "/static/app.css", "/about"] {
+        for open in [
+            "/login",
+            "/signup",
+            "/password/reset/abc",
+            "/static/app.css",
+            "/about",
+        ] {
             assert!(is_open(open), "{open}");
         }
-        for closed in ["/", "/newest", "/posts/1", "/loginx", "/users/alice", "/api/v1/posts"] {
+        for closed in [
+            "/",
+            "/newest",
+            "/posts/1",
+            "/loginx",
+            "/users/alice",
+            "/api/v1/posts",
+        ] {
             assert!(!is_open(closed), "{closed}");
         }
     }

@@ -26,9 +26,9 @@ pub async fn limit(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let admitted = match request.app_data::<Data<State>>() {
-        Some(state) if !request.path().starts_with("/static/") => {
-            state.limiter.admit(&Context::get(request.request()).limit_address())
-        }
+        Some(state) if !request.path().starts_with("/static/") => state
+            .limiter
+            .admit(&Context::get(request.request()).limit_address()),
         _ => Ok(None),
     };
     let Err(retry_after) = admitted else {
@@ -38,7 +38,10 @@ pub async fn limit(
         retry_after,
         message: "There have been very many requests from your address in a short time, so this one was not answered.".into(),
     };
-    Ok(dress(ServiceResponse::from_err(error, request.into_parts().0)))
+    Ok(dress(ServiceResponse::from_err(
+        error,
+        request.into_parts().0,
+    )))
 }
 
 /// Which class a request is counted under besides; reading is not.
@@ -55,12 +58,17 @@ fn class_of(request: &ServiceRequest) -> Option<Class> {
 ///
 /// # Errors
 /// [`Error::Limited`] when it is one too many.
-pub(super) async fn count(state: &State, request: &ServiceRequest) -> Result<Option<Decision>, Error> {
+pub(super) async fn count(
+    state: &State,
+    request: &ServiceRequest,
+) -> Result<Option<Decision>, Error> {
     let Some(class) = class_of(request) else {
         return Ok(None);
     };
     let address = Context::get(request.request()).limit_address().to_string();
-    let user = Caller::get(request.request()).id().map(|id| format!("user-{id}"));
+    let user = Caller::get(request.request())
+        .id()
+        .map(|id| format!("user-{id}"));
     let mut keys = vec![address.as_str()];
     keys.extend(user.as_deref());
     state.limiter.check_all(class, &keys).await.map_err(|retry_after| Error::Limited {
@@ -79,16 +87,26 @@ pub(super) fn tell(response: &mut ServiceResponse<BoxBody>, decision: Option<Dec
     let limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let (limit, remaining, reset) = match (decision, limited) {
         (_, true) => (max, 0, waits.unwrap_or(HeaderValue::from_static("1"))),
-        (Some(decision), false) => (decision.limit, decision.remaining, decision.reset.as_secs().saturating_add(1).into()),
+        (Some(decision), false) => (
+            decision.limit,
+            decision.remaining,
+            decision.reset.as_secs().saturating_add(1).into(),
+        ),
         (None, false) => return,
     };
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("ratelimit-limit"), limit.into());
-    headers.insert(HeaderName::from_static("ratelimit-remaining"), remaining.into());
+    headers.insert(
+        HeaderName::from_static("ratelimit-remaining"),
+        remaining.into(),
+    );
     headers.insert(HeaderName::from_static("ratelimit-reset"), reset);
 }
 
 /// How many a class allows, for an answer that refuses.
 pub(super) fn max_of(state: &State, request: &ServiceRequest) -> u32 {
-    state.limiter.rate(class_of(request).unwrap_or(Class::Write)).max
+    state
+        .limiter
+        .rate(class_of(request).unwrap_or(Class::Write))
+        .max
 }

@@ -1,5 +1,6 @@
 //! A site under test and its visitors: helpers are what people do. Must not assert anything about the product.
 
+mod proxy;
 mod smtp;
 mod visitor;
 
@@ -10,6 +11,10 @@ use std::{
 
 use actix_web::web::Data;
 use betternews::{
+    accounts::standing::{
+        queries::find_subject,
+        roles::{self, Change},
+    },
     app::{Application, Databases},
     config::Config,
     platform::{
@@ -21,6 +26,7 @@ use betternews::{
 };
 use sqlx::PgPool;
 
+pub use proxy::{Mode, Proxy, Upstream};
 pub use smtp::SmtpSink;
 pub use visitor::{Answer, Visitor};
 
@@ -65,7 +71,7 @@ pub struct Options {
 }
 
 impl TestSite {
-    /// A site with Redis (`REDIS_URL`, given by `script/test`), and with limits too high to meet.
+    /// A site with Redis (`REDIS_URL`, given by `script/test`), and without limits.
     pub async fn start(pool: PgPool) -> Self {
         Self::start_with(pool, Options::default()).await
     }
@@ -127,22 +133,43 @@ impl TestSite {
             )
             .await
             .expect_status(303);
+        // The guest's token is worthless now; any page has the new one.
+        visitor.get("/about").await.expect_status(200);
+        visitor
+    }
+
+    /// Someone who has logged in by the form, in a browser of their own.
+    pub async fn logged_in(&self, name: &str) -> Visitor {
+        let visitor = self.visitor();
+        visitor.log_in(name, PASSWORD).await.expect_status(303);
+        visitor.get("/about").await.expect_status(200);
         visitor
     }
 
     /// Someone with an account and a role.
     pub async fn signed_up_as(&self, name: &str, role: &str) -> Visitor {
         let visitor = self.signed_up(name).await;
-        sqlx::query(
-            "INSERT INTO user_roles (user_id, role_id)
-             SELECT u.id, r.id FROM users u, roles r WHERE u.username = $1 AND r.name = $2",
-        )
-        .bind(name)
-        .bind(role)
-        .execute(&self.pool)
-        .await
-        .expect("the role is set");
+        self.give_role(name, role).await;
         visitor
+    }
+
+    /// Gives a role as the site does: by an event.
+    pub async fn give_role(&self, name: &str, role: &str) {
+        let change = Change {
+            actor: None,
+            reason: "for a test",
+            request_id: "",
+        };
+        let mut conn = self.state.db.conn().await.expect("a connection");
+        let subject = find_subject(&mut conn, name)
+            .await
+            .expect("an answer")
+            .expect("the account");
+        conn.begin().await.expect("a transaction");
+        roles::grant(&mut conn, subject.id, role, change)
+            .await
+            .expect("the role is given");
+        conn.commit().await.expect("the role is kept");
     }
 
     /// One value from the database.
@@ -178,9 +205,9 @@ fn config(options: &Options) -> Config {
         ("BIND", "127.0.0.1:0".to_owned()),
         (
             "SECRET_KEY",
-            "a secret for the tests, long enough".to_owned(),
+            "a secret for the tests that is long enough".to_owned(),
         ),
-        ("RATE_LIMIT_MAX", "100000".to_owned()),
+        ("FEATURE_RATE_LIMITING", "false".to_owned()),
         ("HTTP_WORKERS", "1".to_owned()),
     ];
     environment.extend(options.environment.iter().cloned());

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use reqwest::{
     Client, StatusCode,
-    header::{HeaderMap, LOCATION},
+    header::{HeaderMap, LOCATION, SET_COOKIE},
     redirect::Policy,
 };
 use scraper::{Html, Selector};
@@ -105,6 +105,14 @@ impl Visitor {
             headers: response.headers().clone(),
             body: response.text().await.expect("the answer is text"),
         };
+        let cookies = answer.headers.get_all(SET_COOKIE);
+        if cookies
+            .iter()
+            .any(|c| c.as_bytes().starts_with(b"session="))
+        {
+            // The old token was for the session before; the next form brings a new one.
+            self.token.lock().expect("no panic before").clear();
+        }
         if let Some(token) = answer.attribute("input[name=csrf_token]", "value") {
             *self.token.lock().expect("no panic before") = token;
         }
@@ -114,6 +122,22 @@ impl Visitor {
     /// The token of the last form that was seen.
     pub fn token(&self) -> String {
         self.token.lock().expect("no panic before").clone()
+    }
+
+    /// Opens the login page and sends its form.
+    pub async fn log_in(&self, name: &str, password: &str) -> Answer {
+        self.get("/login").await;
+        self.post("/login", &[("username", name), ("password", password)])
+            .await
+    }
+
+    /// The value of a cookie that the site has set in `answer`.
+    pub fn cookie(answer: &Answer, name: &str) -> Option<String> {
+        answer.headers.get_all(SET_COOKIE).iter().find_map(|value| {
+            let (pair, _) = value.to_str().ok()?.split_once(';')?;
+            let (found, value) = pair.split_once('=')?;
+            (found == name).then(|| value.to_owned())
+        })
     }
 
     /// Submits a post and gives its id.
