@@ -26,6 +26,17 @@ pub enum Environment {
     Production,
 }
 
+impl Environment {
+    /// The word that `APP_ENV` takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -102,6 +113,9 @@ pub struct Log {
     pub filter: String,
     /// `LOG_FORMAT`
     pub format: LogFormat,
+    /// The collector that spans are sent to (OTLP over HTTP), by its base address; unset: none are.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`
+    pub otlp_endpoint: Option<url::Url>,
 }
 
 /// All of it.
@@ -191,6 +205,10 @@ impl Config {
                     "LOG_FORMAT",
                     LogFormat::Text,
                     &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+                ),
+                otlp_endpoint: r.optional(
+                    "OTEL_EXPORTER_OTLP_ENDPOINT",
+                    "the address of a collector, such as http://127.0.0.1:4318",
                 ),
             },
             dev: r.flag("BETTERNEWS_DEV"),

@@ -11,6 +11,7 @@ pub mod features; // what is on, for whom
 pub mod flash;
 pub mod form;
 pub mod format;
+pub mod letter; // how a letter looks
 pub mod markup;
 pub mod middleware;
 pub mod page;

@@ -26,4 +26,5 @@ mod rank;
 mod sessions;
 mod steering;
 mod tokens;
+mod traces;
 mod votes;

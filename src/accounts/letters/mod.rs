@@ -12,11 +12,9 @@ use sqlx::PgExecutor;
 
 use self::queries::{Addressee, Purpose};
 use crate::{
-    platform::{
-        jobs::{self, Failure, Job, Limits, NewJob, Registry},
-        notify::{Action, Letter},
-    },
+    platform::jobs::{self, Failure, Job, Limits, NewJob, Registry},
     web::{
+        letter::{Action, Draft},
         signing::{random_token, token_hash},
         state::State,
     },
@@ -121,7 +119,7 @@ async fn verify_email(state: Data<State>, job: Job) -> Result<(), Failure> {
     queries::replace_token(&mut conn, &to, Purpose::VerifyEmail, &token_hash(&token)).await?;
     drop(conn);
     let site = state.settings.get().site_name.clone();
-    let letter = Letter {
+    let letter = Draft {
         paragraphs: vec![
             format!("Hello {},", to.username),
             format!("{site} was given this address for your account. Please confirm that it is yours."),
@@ -137,7 +135,7 @@ async fn verify_email(state: Data<State>, job: Job) -> Result<(), Failure> {
         ],
         ..letter(&state, format!("Confirm your address for {site}"))
     };
-    Ok(state.mailer.send(&to.email, &letter).await?)
+    Ok(state.mailer.send(&to.email, &letter.finish()?).await?)
 }
 
 async fn reset_password(state: Data<State>, job: Job) -> Result<(), Failure> {
@@ -158,7 +156,7 @@ async fn reset_password(state: Data<State>, job: Job) -> Result<(), Failure> {
     queries::replace_token(&mut conn, &to, Purpose::ResetPassword, &token_hash(&token)).await?;
     drop(conn);
     let site = state.settings.get().site_name.clone();
-    let letter = Letter {
+    let letter = Draft {
         paragraphs: vec![
             format!("Hello {},", to.username),
             format!("Somebody, most likely you, has asked for a new password for your account on {site}."),
@@ -174,7 +172,7 @@ async fn reset_password(state: Data<State>, job: Job) -> Result<(), Failure> {
         ],
         ..letter(&state, format!("A new password for {site}"))
     };
-    Ok(state.mailer.send(&to.email, &letter).await?)
+    Ok(state.mailer.send(&to.email, &letter.finish()?).await?)
 }
 
 async fn tell_change(state: Data<State>, job: Job) -> Result<(), Failure> {
@@ -195,7 +193,7 @@ async fn tell_change(state: Data<State>, job: Job) -> Result<(), Failure> {
             "Your account has just been given another e-mail address, and this one is no longer used for it.",
         ),
     };
-    let letter = Letter {
+    let letter = Draft {
         paragraphs: vec![format!("Hello {},", to.username), sentence.to_owned()],
         closing: vec![match &state.settings.get().site_contact {
             Some(contact) => format!("If that was not you, write to {contact}."),
@@ -206,11 +204,11 @@ async fn tell_change(state: Data<State>, job: Job) -> Result<(), Failure> {
         }],
         ..letter(&state, subject)
     };
-    Ok(state.mailer.send(email, &letter).await?)
+    Ok(state.mailer.send(email, &letter.finish()?).await?)
 }
 
-fn letter(state: &State, subject: String) -> Letter {
-    Letter {
+fn letter(state: &State, subject: String) -> Draft {
+    Draft {
         site_name: state.settings.get().site_name.clone(),
         site_url: state.config.http.absolute("/"),
         subject,

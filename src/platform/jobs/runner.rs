@@ -11,13 +11,21 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Failure, Job, queries,
     registry::{Kind, Registry},
     schedule,
 };
-use crate::platform::{db::Db, tasks::Tasks};
+use crate::platform::{
+    db::Db,
+    observe::{
+        otlp,
+        trace::{self, Trace},
+    },
+    tasks::Tasks,
+};
 
 /// Without a notification, the table is looked at this often.
 const POLL: Duration = Duration::from_secs(1);
@@ -214,7 +222,20 @@ impl Runner {
             return Err(Failure::never("its worker died at every attempt"));
         }
         // The handler is called inside, so that a panic before its first await is caught too.
-        let work = AssertUnwindSafe(async { (kind.handler)(job.clone()).await }).catch_unwind();
+        let work = async { (kind.handler)(job.clone()).await };
+        let span = tracing::info_span!(
+            "job",
+            otel.name = job.kind,
+            otel.kind = "consumer",
+            job.id,
+            job.kind,
+            trace.id = tracing::field::Empty,
+        );
+        let trace = otlp::adopt(&span, Trace::new());
+        span.record("trace.id", tracing::field::display(trace.trace_text()));
+        let correlation = format!("job-{}", job.id).into();
+        let work = trace::carry(trace, correlation, None, work.instrument(span));
+        let work = AssertUnwindSafe(work).catch_unwind();
         match tokio::time::timeout(kind.limits.time, work).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Failure::again("the job panicked")),

@@ -119,15 +119,13 @@ impl Mailer {
         let mailbox: Mailbox = to
             .parse()
             .map_err(|_| never("the address cannot be written to"))?;
-        let text = letter.text().map_err(|e| SendError::Never(e.to_string()))?;
-        let html = letter.html().map_err(|e| SendError::Never(e.to_string()))?;
         match &*self.transport {
             Transport::Off => Err(never("mail is not set up: SMTP_URL is not set")),
             Transport::Outbox(letters) => {
                 tracing::info!(
                     mail.to = to,
                     mail.subject = letter.subject,
-                    mail.text = text,
+                    mail.text = letter.text,
                     "mail kept in the outbox"
                 );
                 let mut letters = letters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +134,7 @@ impl Mailer {
                     at: Utc::now(),
                     to: to.to_owned(),
                     subject: letter.subject.clone(),
-                    text,
+                    text: letter.text.clone(),
                 });
                 Ok(())
             }
@@ -147,7 +145,10 @@ impl Mailer {
                     .subject(letter.subject.as_str())
                     // RFC 3834: no vacation programs, please.
                     .header(AutoSubmitted)
-                    .multipart(MultiPart::alternative_plain_html(text, html))
+                    .multipart(MultiPart::alternative_plain_html(
+                        letter.text.clone(),
+                        letter.html.clone(),
+                    ))
                     .map_err(|e| SendError::Never(e.to_string()))?;
                 Self::hand_over(smtp, message).await
             }

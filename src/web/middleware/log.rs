@@ -8,10 +8,13 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
 };
-use tracing::Span;
+use tracing::{
+    Span,
+    field::{Empty, display},
+};
 use tracing_actix_web::RootSpanBuilder;
 
-use crate::web::context::Context;
+use crate::{platform::observe::otlp, web::context::Context};
 
 /// Addresses below which the last part is a secret: a link sent by mail.
 const SECRET_PATHS: [&str; 2] = ["/password/reset/", "/email/verify/"];
@@ -33,13 +36,29 @@ pub struct RequestSpan;
 impl RootSpanBuilder for RequestSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
         let context = Context::get(request.request());
-        tracing::info_span!(
+        let span = tracing::info_span!(
             "request",
+            otel.name = Empty,
+            otel.kind = "server",
+            otel.status_code = Empty,
             request.id = %context.id,
+            correlation.id = Empty,
+            trace.id = Empty,
+            span.id = Empty,
             http.method = %request.method(),
             http.path = %path_to_log(request.path()),
+            http.route = Empty,
+            http.response.status_code = Empty,
             client.address = %context.address,
-        )
+        );
+        let trace = otlp::adopt(&span, context.trace.get());
+        context.trace.set(trace);
+        span.record("trace.id", display(trace.trace_text()));
+        span.record("span.id", display(trace.span_text()));
+        if *context.correlation != *context.id {
+            span.record("correlation.id", display(&context.correlation));
+        }
+        span
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
@@ -47,12 +66,25 @@ impl RootSpanBuilder for RequestSpan {
         match outcome {
             Ok(response) => {
                 let context = Context::get(response.request());
+                let route = response.request().match_pattern().unwrap_or_default();
+                let status = response.status();
                 tracing::info!(
-                    http.status = response.status().as_u16(),
-                    http.route = response.request().match_pattern().unwrap_or_default(),
+                    http.status = status.as_u16(),
+                    http.route = route,
                     duration_ms = context.started.elapsed().as_secs_f64() * 1_000.0,
                     "answered"
                 );
+                if otlp::is_exporting() {
+                    span.record(
+                        "otel.name",
+                        format!("{} {route}", response.request().method()),
+                    );
+                    span.record("http.route", route);
+                    span.record("http.response.status_code", status.as_u16());
+                    if status.is_server_error() {
+                        span.record("otel.status_code", "ERROR");
+                    }
+                }
             }
             Err(error) => tracing::error!(error = %error, "a middleware answered with an error"),
         }

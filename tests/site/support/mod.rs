@@ -242,7 +242,7 @@ fn start_log() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
         if let Ok(filter) = std::env::var("RUST_LOG") {
-            betternews::platform::observe::log::start(&filter, false);
+            betternews::platform::observe::log::start(&filter, false, None);
         }
     });
 }

@@ -1,10 +1,13 @@
-//! What a letter says, and how it looks as text and as HTML. Must not know how it travels.
+//! What a letter says, and how it looks as text and as HTML (S38). Must not know how it travels.
 
 use askama::Template;
 
-/// A letter to one person.
+use super::error::Error;
+use crate::platform::notify;
+
+/// A letter to one person, before it is put into its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct Draft {
     /// The site's name, at its head.
     pub site_name: String,
     /// The site's address, at its foot.
@@ -31,30 +34,26 @@ pub struct Action {
 #[derive(Template)]
 #[template(path = "mail/letter.txt")]
 struct Text<'a> {
-    letter: &'a Letter,
+    letter: &'a Draft,
 }
 
 #[derive(Template)]
 #[template(path = "mail/letter.html")]
 struct Html<'a> {
-    letter: &'a Letter,
+    letter: &'a Draft,
 }
 
-impl Letter {
-    /// The plain text.
+impl Draft {
+    /// The letter in both forms.
     ///
     /// # Errors
-    /// When the template fails.
-    pub fn text(&self) -> askama::Result<String> {
-        Text { letter: self }.render()
-    }
-
-    /// The HTML.
-    ///
-    /// # Errors
-    /// When the template fails.
-    pub fn html(&self) -> askama::Result<String> {
-        Html { letter: self }.render()
+    /// [`Error::Internal`] when a template fails.
+    pub fn finish(self) -> Result<notify::Letter, Error> {
+        Ok(notify::Letter {
+            text: Text { letter: &self }.render()?,
+            html: Html { letter: &self }.render()?,
+            subject: self.subject,
+        })
     }
 }
 
@@ -64,7 +63,7 @@ mod tests {
 
     #[test]
     fn both_forms_say_the_same_and_only_html_is_escaped() {
-        let letter = Letter {
+        let letter = Draft {
             site_name: "News & Views".into(),
             site_url: "https://news.example".into(),
             subject: "Hello".into(),
@@ -75,12 +74,13 @@ mod tests {
             }),
             closing: vec!["You asked.".into()],
         };
-        let text = letter.text().expect("text");
+        let letter = letter.finish().expect("both forms");
+        let text = letter.text;
         assert!(
             text.contains("Is 1 < 2?") && text.contains("\nhttps://news.example/a?b=1&c=2\n"),
             "{text}"
         );
-        let html = letter.html().expect("html");
+        let html = letter.html;
         assert!(
             html.contains("Is 1 &#60; 2?") && html.contains("News &#38; Views"),
             "{html}"
