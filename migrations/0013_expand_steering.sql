@@ -36,6 +36,7 @@ CREATE TABLE flags (
 );
 
 INSERT INTO flags (name, description, is_on, is_built_in) VALUES
+    ('api_tokens', 'People may make tokens for programs, and these work.', true, true),
     ('caching', 'Finished pages are kept for guests. FEATURE_CACHING=false keeps it off.', true, true),
     ('docs', 'The documentation of the API is served. FEATURE_DOCS=false keeps it off.', true, true),
     ('metrics', 'Figures are served at /metrics. FEATURE_METRICS=false keeps it off.', true, true),

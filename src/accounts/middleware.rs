@@ -98,11 +98,16 @@ async fn find_bearer(
     else {
         return Ok(None);
     };
+    let now = Utc::now();
+    let viewer = Viewer::from_row(found.viewer, now);
+    if !state.is_on(tokens::FLAG, Some(&viewer), now) {
+        return Ok(None);
+    }
     if found.is_stale {
         note_used(state.clone(), found.id);
     }
     Ok(Some(Caller {
-        viewer: Some(Rc::new(Viewer::from_row(found.viewer, Utc::now()))),
+        viewer: Some(Rc::new(viewer)),
         scopes: Some(tokens::scopes(&found.scopes)),
         ..Caller::default()
     }))

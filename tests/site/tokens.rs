@@ -155,6 +155,30 @@ async fn s05_every_failure_of_the_api_is_an_envelope(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn s34_tokens_are_for_whom_their_flag_is_on(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let alice = site.signed_up("alice").await;
+    let moderator = site.signed_up_as("mod", "moderator").await;
+    let (hers, theirs) = (made(&alice, "read").await, made(&moderator, "read").await);
+    site.execute("UPDATE flags SET segments = '{staff}' WHERE name = 'api_tokens'")
+        .await;
+    site.state
+        .flags
+        .refresh(&site.state.db)
+        .await
+        .expect("read anew");
+    alice.get("/settings/tokens").await.expect_status(403);
+    moderator.get("/settings/tokens").await.expect_status(200);
+    let program = site.visitor();
+    with(&program, Method::GET, TOKENS, &format!("Bearer {hers}"))
+        .await
+        .expect_status(401);
+    with(&program, Method::GET, TOKENS, &format!("Bearer {theirs}"))
+        .await
+        .expect_status(200);
+}
+
+#[sqlx::test]
 async fn s10_a_token_holds_no_more_than_its_owner_may(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;

@@ -48,7 +48,7 @@ pub async fn list(
     state: Data<State>,
     caller: Caller,
 ) -> Result<HttpResponse, Error> {
-    let viewer = caller.viewer()?;
+    let viewer = offered(&request, &state, &caller)?;
     let form = TokenForm {
         scopes: vec![Scope::Read.name().to_owned()],
         days: DAYS[1],
@@ -71,7 +71,7 @@ pub async fn create(
     caller: Caller,
     Form(form): Form<TokenForm>,
 ) -> Result<HttpResponse, Error> {
-    let viewer = caller.viewer()?;
+    let viewer = offered(&request, &state, &caller)?;
     let mut conn = state.db.conn().await?;
     let rows = queries::list(&mut conn, viewer.id).await?;
     let errors = mistakes(&form, viewer, rows.len());
@@ -97,6 +97,21 @@ pub async fn create(
             FormErrors::default(),
         ),
     )
+}
+
+/// Who looks, if keys are for them.
+fn offered<'a>(
+    request: &HttpRequest,
+    state: &State,
+    caller: &'a Caller,
+) -> Result<&'a Viewer, Error> {
+    let viewer = caller.viewer()?;
+    if state.is_on(tokens::FLAG, Some(viewer), Context::get(request).now) {
+        return Ok(viewer);
+    }
+    Err(Error::forbidden(
+        "Tokens are not offered to your account just now.",
+    ))
 }
 
 fn mistakes(form: &TokenForm, viewer: &Viewer, held: usize) -> FormErrors {

@@ -16,6 +16,9 @@ pub use queries::{New, Row};
 /// What every key begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "bn_";
 
+/// The feature flag of whom keys are for.
+pub const FLAG: &str = "api_tokens";
+
 /// Keys that one account can have.
 pub const MOST: usize = 50;
 /// Longest name, in characters.

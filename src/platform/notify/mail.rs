@@ -13,6 +13,7 @@ use lettre::{
     transport::smtp::PoolConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
+use tracing::{Instrument, field::Empty};
 
 use super::Letter;
 
@@ -160,7 +161,13 @@ impl Mailer {
         smtp: &AsyncSmtpTransport<Tokio1Executor>,
         message: Message,
     ) -> Result<(), SendError> {
-        match tokio::time::timeout(PATIENCE * 2, smtp.send(message)).await {
+        let span = tracing::debug_span!("smtp", otel.kind = "client", otel.status_code = Empty);
+        let sending = smtp.send(message).instrument(span.clone());
+        let outcome = tokio::time::timeout(PATIENCE * 2, sending).await;
+        if !matches!(outcome, Ok(Ok(_))) {
+            span.record("otel.status_code", "ERROR");
+        }
+        match outcome {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.is_permanent() => Err(SendError::Never(error.to_string())),
             Ok(Err(error)) => Err(SendError::Later(error.to_string())),
