@@ -95,6 +95,14 @@ impl Site {
         Ok((site, begun.elapsed()))
     }
 
+    /// Where a path leads: posts have their title in theirs.
+    pub async fn canonical(&self, path: &str) -> Result<String> {
+        let answer = reqwest::get(format!("{}{path}", self.url))
+            .await?
+            .error_for_status()?;
+        Ok(answer.url()[url::Position::BeforePath..].to_owned())
+    }
+
     /// Memory that is resident now, in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
         self.memory("VmRSS:")
@@ -163,6 +171,8 @@ impl Member {
         let jar = Arc::new(Jar::default());
         let client = Client::builder()
             .cookie_provider(Arc::clone(&jar))
+            // Shorter than the site keeps one open: it must not close what is about to be used again.
+            .pool_idle_timeout(Duration::from_secs(1))
             .redirect(Policy::none())
             .build()?;
         let form_token = token_on(&client, &format!("{}/signup", site.url)).await?;

@@ -47,7 +47,7 @@ pub(crate) fn component(text: &str, _: &dyn askama::Values) -> askama::Result<Co
     Ok(Component(text.to_owned()))
 }
 
-/// See [`count`].
+/// A number as the filter `count` writes it.
 pub struct Count(pub i64);
 
 impl Display for Count {
@@ -68,7 +68,7 @@ impl Display for Count {
     }
 }
 
-/// See [`thousands`].
+/// A number as the filter `thousands` writes it.
 pub struct Thousands(pub i64);
 
 impl Display for Thousands {
@@ -87,7 +87,7 @@ impl Display for Thousands {
     }
 }
 
-/// See [`age`].
+/// A moment as the filter `age` writes it.
 pub struct Age {
     /// When it happened.
     pub moment: DateTime<Utc>,
@@ -127,7 +127,7 @@ impl Display for Age {
     }
 }
 
-/// See [`day`].
+/// A day as the filter `day` writes it.
 pub struct Day(pub DateTime<Utc>);
 
 impl Display for Day {
@@ -146,7 +146,7 @@ impl Display for Day {
     }
 }
 
-/// See [`component`].
+/// A text as the filter `component` writes it.
 pub struct Component(pub String);
 
 impl Display for Component {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
-use betternews::accounts::setup;
+use betternews::{accounts::setup, platform::limits::Class};
 use sqlx::PgPool;
 
 use crate::support::{Options, PASSWORD, TestSite, Visitor};
@@ -249,14 +249,22 @@ async fn too_many_attempts_to_log_in_are_not_looked_at(pool: PgPool) {
 #[sqlx::test]
 async fn too_many_accounts_from_one_address_are_refused(pool: PgPool) {
     let site = limited(pool).await;
-    for name in ["a1", "a2", "a3", "a4", "a5"] {
-        site.signed_up(name).await;
+    for number in 0..site.state.limiter.rate(Class::Signup).max {
+        site.signed_up(&format!("visitor-{number}")).await;
     }
     let visitor = site.visitor();
     visitor.get("/signup").await;
-    let typo = [("username", "a6"), ("email", ""), ("password", "short")];
+    let typo = [
+        ("username", "late-one"),
+        ("email", ""),
+        ("password", "short"),
+    ];
     visitor.post("/signup", &typo).await.expect_status(422);
-    let fields = [("username", "a6"), ("email", ""), ("password", PASSWORD)];
+    let fields = [
+        ("username", "late-one"),
+        ("email", ""),
+        ("password", PASSWORD),
+    ];
     visitor.post("/signup", &fields).await.expect_status(429);
 }
 

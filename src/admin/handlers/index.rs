@@ -31,7 +31,7 @@ pub async fn index(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
     findings.extend(settings(&state.settings.get()));
     findings.sort_by_key(|finding| match finding.standing {
         Standing::Failing => 0,
-        Standing::Slow => 1,
+        Standing::Due => 1,
         Standing::Well => 2,
     });
     let page = IndexPage {
@@ -88,11 +88,11 @@ fn systems(state: &State) -> Vec<Finding> {
     };
     let mut findings = vec![database, redis];
     if !state.config.limits.enabled {
-        findings.push(finding(Standing::Slow, "Rate limits are off (FEATURE_RATE_LIMITING): passwords can be guessed as fast as anyone likes."));
+        findings.push(finding(Standing::Due, "Rate limits are off (FEATURE_RATE_LIMITING): passwords can be guessed as fast as anyone likes."));
     }
     if !state.config.http.secure() && !is_loopback(&state.config.http.base_url) {
         findings.push(finding(
-            Standing::Slow,
+            Standing::Due,
             "BASE_URL is not https: passwords and cookies travel in the clear.",
         ));
     }
@@ -125,7 +125,7 @@ fn people(sign_ups: i64, roles: &[(String, i64)]) -> Vec<Finding> {
     if admins == 1 {
         findings.push(finding(
             Standing::Well,
-            "There is one administrator. If the password is lost, `betternews admin reset-password` on the server sets another.",
+            "There is one administrator. If the password is lost, run betternews admin reset-password on the server.",
         ));
     }
     findings
@@ -140,7 +140,7 @@ fn settings(values: &Values) -> Vec<Finding> {
                 "Set it".to_owned(),
             )),
             ..finding(
-                Standing::Slow,
+                Standing::Due,
                 "Visitors cannot tell how to reach you: the setting site.contact is empty.",
             )
         });

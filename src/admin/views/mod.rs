@@ -60,7 +60,7 @@ pub enum Standing {
     /// ●
     Well,
     /// ▲
-    Slow,
+    Due,
     /// ■
     Failing,
 }
@@ -70,7 +70,7 @@ impl Standing {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Well => "Well",
-            Self::Slow => "Slow",
+            Self::Due => "To do",
             Self::Failing => "Failing",
         }
     }
@@ -79,7 +79,7 @@ impl Standing {
     pub const fn shape(self) -> &'static str {
         match self {
             Self::Well => "●",
-            Self::Slow => "▲",
+            Self::Due => "▲",
             Self::Failing => "■",
         }
     }
@@ -88,7 +88,7 @@ impl Standing {
     pub const fn class(self) -> &'static str {
         match self {
             Self::Well => "well",
-            Self::Slow => "slow",
+            Self::Due => "slow",
             Self::Failing => "failing",
         }
     }

@@ -151,7 +151,7 @@ impl CommentRow {
 /// the comment above it.
 const LEVELS: usize = 24;
 
-/// Branches in reading order as a view shows them, cut below [`LEVELS`]; what is gone and has nothing living below it is
+/// Branches in reading order as a view shows them, cut below the 24th level; what is gone and has nothing living below it is
 /// left out, unless the reader could bring it back.
 pub fn items(branches: Vec<Branch<CommentRow>>, reading: Reading<'_>) -> Vec<CommentItem> {
     let restores = reading

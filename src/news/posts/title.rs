@@ -119,6 +119,11 @@ pub fn kind_of(title: &str, has_url: bool) -> Kind {
     }
 }
 
+/// What stands behind `/posts/{id}/` and is an action, now or by the public contract: no slug may be one of these.
+const ACTIONS: [&str; 9] = [
+    "edit", "delete", "vote", "comments", "save", "hide", "report", "remove", "restore",
+];
+
 /// The title as the last part of a URL: ASCII letters, digits and single hyphens, at most 60 bytes, cut between words,
 /// never empty (`post` where nothing is left).
 pub fn slug(title: &str) -> String {
@@ -146,6 +151,8 @@ pub fn slug(title: &str) -> String {
     }
     if slug.is_empty() {
         "post".to_owned()
+    } else if ACTIONS.contains(&slug.as_str()) {
+        format!("post-{slug}")
     } else {
         slug
     }
@@ -155,6 +162,14 @@ pub fn slug(title: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_slug_is_never_an_action() {
+        for title in ["Vote!", "Edit", "Comments", "Restore"] {
+            assert!(slug(title).starts_with("post-"), "{title}");
+        }
+        assert_eq!(slug("Votes"), "votes");
+    }
 
     #[test]
     fn a_title_has_3_to_150_characters() {
