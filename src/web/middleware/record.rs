@@ -17,7 +17,10 @@ use tracing::Level;
 
 use crate::{
     platform::activity::Record,
-    web::{activity, cache::Made, context::Context, state::State, viewer::Caller},
+    web::{
+        activity, cache::Made, context::Context, middleware::log::path_to_log, state::State,
+        viewer::Caller,
+    },
 };
 
 /// What requests are counted under that no route took.
@@ -73,7 +76,7 @@ fn line<B>(response: &ServiceResponse<B>, context: &Context, route: &str, durati
     tracing::info!(
         request.id = context.id,
         http.method = request.method().as_str(),
-        http.path = request.path(),
+        http.path = %path_to_log(request.path()),
         http.status = response.status().as_u16(),
         http.route = route,
         client.address = %context.address,
@@ -102,7 +105,7 @@ fn of<B>(
         resource_id: deed.map(|deed| deed.id),
         method: method.to_owned(),
         route,
-        path: request.path().chars().take(500).collect(),
+        path: path_to_log(request.path()).chars().take(500).collect(),
         query: activity::masked(request.query_string()),
         status: response.status().as_u16(),
         duration,
