@@ -65,9 +65,11 @@ impl RootSpanBuilder for RequestSpan {
         let _entered = span.enter();
         match outcome {
             Ok(response) => {
-                let route = response.request().match_pattern().unwrap_or_default();
                 let status = response.status();
                 if otlp::is_exporting() {
+                    let context = Context::get(response.request());
+                    let pattern = response.request().match_pattern().unwrap_or_default();
+                    let route: &str = context.route.get().map_or(&pattern, |route| route);
                     span.record(
                         "otel.name",
                         format!("{} {route}", response.request().method()),

@@ -13,7 +13,7 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
-use tracing::Level;
+use tracing::{Level, field::display};
 
 use crate::{
     platform::activity::Record,
@@ -73,8 +73,13 @@ pub async fn record(
 
 fn line<B>(response: &ServiceResponse<B>, context: &Context, route: &str, duration: Duration) {
     let request = response.request();
+    let trace = context.trace.get();
+    let correlation = (*context.correlation != *context.id).then(|| display(&context.correlation));
     tracing::info!(
         request.id = context.id,
+        correlation.id = correlation,
+        trace.id = %trace.trace_text(),
+        span.id = %trace.span_text(),
         http.method = request.method().as_str(),
         http.path = %path_to_log(request.path()),
         http.status = response.status().as_u16(),
