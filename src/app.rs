@@ -15,29 +15,33 @@ use actix_web::{
 };
 use anyhow::Context as _;
 use secrecy::SecretString;
-use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 use tracing_actix_web::TracingLogger;
 
 use crate::{
     accounts,
-    config::Config,
+    config::{Config, Environment},
     news,
     ops::{health, listener},
     platform::{
         activity::{self, Activity},
         cache::{Cache, bus::Bus},
         db::{self, Db, migrate},
+        flags::{self, Flags},
         health::{Checks, checks},
+        jobs::{self, Failure, Limits, Registry, Runner},
         kv::{self, Kv},
         limits::{Limiter, Rate},
+        notify::{Mailer, mail},
         observe::{
             metrics::{self, Metrics},
             system::{self, System},
         },
         process::home::Home,
-        settings::Settings,
+        settings::{self, Settings},
         shutdown::{Outcome, Shutdown, Signals, Stage, TOTAL},
+        tasks::Tasks,
     },
     routes,
     web::{
@@ -46,8 +50,15 @@ use crate::{
         cookies,
         error::Error,
         middleware::{
-            boundary::boundary, compress::compress, context::context, headers::headers,
-            log::RequestSpan, page_cache::page_cache, record::record,
+            boundary::boundary,
+            compress::compress,
+            condition::{is_for_members, require_member, when},
+            context::context,
+            headers::headers,
+            limit::limit,
+            log::RequestSpan,
+            page_cache::page_cache,
+            record::record,
         },
         session::{self, ActixStore, Store},
         signing::{Keys, random_token},
@@ -57,8 +68,8 @@ use crate::{
 
 /// How often each instance reads the settings anew.
 const SETTINGS_EVERY: Duration = Duration::from_secs(5);
-/// How often expired sessions and used form nonces are swept.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the activity log gets its next month, and loses its oldest.
+const ACTIVITY_EVERY: Duration = Duration::from_secs(3_600);
 /// How often caches are rid of what is over.
 const CACHE_SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often what the routes did is stored.
@@ -68,6 +79,16 @@ const LINE_LIMIT: Duration = Duration::from_millis(300);
 const WARM_LIMIT: Duration = Duration::from_secs(2);
 /// How long writing the last of the activity log may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is noted when flags were last asked for.
+const FLAGS_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// Deletes what has run out: sessions, form nonces, mailed links, old jobs.
+const SWEEP: &str = "sweep";
+/// When that is done, every hour.
+const SWEEP_AT: &str = "17 * * * *";
+/// Jobs that one process does at once.
+const JOBS_AT_ONCE: usize = 4;
+/// Time that jobs at work have to finish at the end; then they are given back.
+const JOBS_LIMIT: Duration = Duration::from_secs(8);
 /// How long a request that was accepted may take to finish once the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 /// Time for an embedded database to stop.
@@ -216,6 +237,15 @@ impl Application {
             .refresh(&db)
             .await
             .context("the settings cannot be read")?;
+        let flags = Flags::new(match config.environment {
+            Environment::Development => flags::Environment::Development,
+            Environment::Staging => flags::Environment::Staging,
+            Environment::Production => flags::Environment::Production,
+        });
+        flags
+            .refresh(&db)
+            .await
+            .context("the flags cannot be read")?;
         assets::read_from_disk(config.dev);
         let instance = random_token(9);
         let bus = Bus::open(kv.as_ref(), &db, instance.clone());
@@ -237,8 +267,12 @@ impl Application {
                     max: config.limits.max,
                     window: config.limits.window,
                 },
+                settings.clone(),
+                flags.clone(),
             ),
             keys: Keys::new(&config.secret_keys),
+            mailer: mailer(&config, &settings.get().site_name)?,
+            tasks: Tasks::new(),
             shutting_down: shutdown.flag(),
             pages,
             cache,
@@ -247,6 +281,7 @@ impl Application {
             system: System::default(),
             checks: Checks::default(),
             settings,
+            flags,
             db,
             kv,
             config: Arc::new(config),
@@ -257,7 +292,7 @@ impl Application {
         observe_all(&state, instance, shutdown);
         state.pages.warm(routes::PARAMETERLESS, WARM_LIMIT).await;
         let (port, server) = listen(&state)?;
-        register(&state, &server, shutdown);
+        register(&state, &server, shutdown)?;
         let ops_port = listen_to_operators(&state, shutdown)?;
         Ok(Self {
             state,
@@ -315,37 +350,69 @@ impl Application {
 }
 
 /// What happens at the end, and what runs meanwhile.
-fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) {
+fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> anyhow::Result<()> {
     let handle = server.handle();
     shutdown.register("http", Stage::Drain, DRAIN, move || async move {
         handle.stop(true).await;
         Ok::<_, std::convert::Infallible>(())
     });
-    let settings = spawn_every(SETTINGS_EVERY, "settings", state, |state| async move {
-        let before = state.settings.get();
-        state.settings.refresh(&state.db).await?;
-        let now = state.settings.get();
-        if now != before {
-            state.pages.set_wanted(now.cache_pages);
-            // The site's name stands on every page.
-            state.pages.clear();
-        }
-        Ok(())
+    let tasks = state.tasks.clone();
+    let runner = Runner::start(state.db.clone(), jobs(state)?, &tasks, JOBS_AT_ONCE);
+    let refreshed = state.clone();
+    tasks.every("settings", SETTINGS_EVERY, move || {
+        let state = refreshed.clone();
+        async move { refresh(&state).await }
     });
-    let sweep = spawn_every(SWEEP_EVERY, "sweep", state, |state| async move {
-        state.sessions.sweep().await?;
-        news::posts::queries::delete_old_submissions(&mut state.db.conn().await?).await?;
-        metrics::delete_old(&mut state.db.conn().await?).await?;
-        Ok(())
+    let noted = state.clone();
+    tasks.every("flags asked for", FLAGS_NOTED_EVERY, move || {
+        let state = noted.clone();
+        async move { state.flags.note_asked(&state.db).await }
+    });
+    // What is heard is read anew by a task of its own: the line itself never waits.
+    let steer = Arc::new(Notify::new());
+    let (steered, heard) = (state.clone(), Arc::clone(&steer));
+    tasks.forever("settings heard", move |token| {
+        let (state, heard) = (steered.clone(), Arc::clone(&heard));
+        async move {
+            loop {
+                tokio::select! {
+                    () = token.cancelled() => return Ok::<_, sqlx::Error>(()),
+                    () = heard.notified() => {}
+                }
+                refresh(&state).await?;
+            }
+        }
+    });
+    let (listening, woken) = (state.clone(), runner.clone());
+    tasks.forever("notifications", move |token| {
+        let (state, runner, steer) = (listening.clone(), woken.clone(), Arc::clone(&steer));
+        async move {
+            let hear = |channel: Option<&str>| {
+                if channel.is_none_or(|name| name == jobs::CHANNEL) {
+                    runner.wake();
+                }
+                if channel.is_none_or(|name| name != jobs::CHANNEL) {
+                    steer.notify_one();
+                }
+            };
+            tokio::select! {
+                () = token.cancelled() => Ok(()),
+                ended = db::listen(&state.db, &[jobs::CHANNEL, settings::CHANNEL, flags::CHANNEL], hear) => ended,
+            }
+        }
     });
     shutdown.register(
         "tasks",
         Stage::Work,
-        Duration::from_secs(1),
+        JOBS_LIMIT + Duration::from_secs(2),
         move || async move {
-            settings.abort();
-            sweep.abort();
-            Ok::<_, std::convert::Infallible>(())
+            if tokio::time::timeout(JOBS_LIMIT, tasks.stop())
+                .await
+                .is_err()
+            {
+                runner.release().await?;
+            }
+            Ok::<_, sqlx::Error>(())
         },
     );
     let db = state.db.clone();
@@ -358,71 +425,67 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) {
             Ok::<_, std::convert::Infallible>(())
         },
     );
+    Ok(())
 }
 
-/// Runs `work` again and again; what fails is logged, and the task goes on.
-fn spawn_every<F, Fut>(
-    every: Duration,
-    name: &'static str,
-    state: &Data<State>,
-    work: F,
-) -> JoinHandle<()>
-where
-    F: Fn(Data<State>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    spawn_from(
-        tokio::time::Instant::now() + every,
-        every,
-        name,
-        state,
-        work,
-    )
+/// Reads settings and flags anew, and has the pages follow.
+async fn refresh(state: &State) -> sqlx::Result<()> {
+    let before = state.settings.get();
+    state.settings.refresh(&state.db).await?;
+    let now = state.settings.get();
+    if now != before {
+        state.pages.set_wanted(now.cache_pages);
+        // The site's name stands on every page.
+        state.pages.clear();
+    }
+    state.flags.refresh(&state.db).await
 }
 
-/// The same, for the first time now.
-fn spawn_now_and_every<F, Fut>(
-    every: Duration,
-    name: &'static str,
-    state: &Data<State>,
-    work: F,
-) -> JoinHandle<()>
-where
-    F: Fn(Data<State>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    spawn_from(tokio::time::Instant::now(), every, name, state, work)
-}
-
-fn spawn_from<F, Fut>(
-    first: tokio::time::Instant,
-    every: Duration,
-    name: &'static str,
-    state: &Data<State>,
-    work: F,
-) -> JoinHandle<()>
-where
-    F: Fn(Data<State>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    let state = state.clone();
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval_at(first, every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // A task of its own, so that a panic stays inside.
-            match tokio::spawn(work(state.clone())).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(task = name, error = %error, "a background task failed")
-                }
-                Err(error) => {
-                    tracing::error!(task = name, error = %error, "a background task broke")
-                }
-            }
+/// Every kind of job, and when the periodic ones come.
+fn jobs(state: &Data<State>) -> anyhow::Result<Registry> {
+    let mut registry = Registry::new();
+    accounts::letters::register(&mut registry, state);
+    let swept = state.clone();
+    registry.on(SWEEP, Limits::default(), move |_| {
+        let state = swept.clone();
+        async move {
+            state.sessions.sweep().await.map_err(Failure::again)?;
+            let mut conn = state.db.conn().await?;
+            news::posts::queries::delete_old_submissions(&mut conn).await?;
+            accounts::letters::queries::delete_old_tokens(&mut conn).await?;
+            accounts::tokens::queries::delete_old(&mut conn).await?;
+            metrics::delete_old(&mut conn).await?;
+            jobs::sweep(&mut conn).await?;
+            Ok(())
         }
-    })
+    });
+    registry.cron(SWEEP, SWEEP_AT).map_err(anyhow::Error::msg)?;
+    Ok(registry)
+}
+
+/// The way out for letters: the mail server; an outbox to read on a development site without one; else none.
+fn mailer(config: &Config, site_name: &str) -> anyhow::Result<Mailer> {
+    let way = match (&config.mail.smtp_url, config.environment) {
+        (Some(url), _) => mail::Way::Smtp(url.clone()),
+        (None, Environment::Development) => mail::Way::Outbox,
+        (None, _) => mail::Way::Off,
+    };
+    if matches!(way, mail::Way::Off) {
+        tracing::warn!(
+            "SMTP_URL is not set: no mail leaves, so nobody can confirm an address or reset a password by mail"
+        );
+    }
+    let from = match &config.mail.from {
+        Some(from) => from.clone(),
+        None => {
+            let host = config.http.base_url.domain().unwrap_or("localhost");
+            let address = format!("noreply@{host}")
+                .parse()
+                .context("MAIL_FROM is not set, and BASE_URL gives none")?;
+            lettre::message::Mailbox::new(Some(site_name.to_owned()), address)
+        }
+    };
+    Mailer::new(&way, from).context("SMTP_URL")
 }
 
 /// Binds the port and starts the workers. The order of the stack and its reasons stand in `web/middleware/mod.rs`.
@@ -465,6 +528,7 @@ fn site(
         .app_data(state.clone())
         .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
         .configure(routes::configure)
+        .wrap(from_fn(when(is_for_members, require_member)))
         .wrap(from_fn(accounts::middleware::viewer))
         .wrap(IdentityMiddleware::default())
         .wrap(sessions(state))
@@ -472,6 +536,7 @@ fn site(
         .wrap(from_fn(compress))
         .wrap(TracingLogger::<RequestSpan>::new())
         .wrap(from_fn(page_cache))
+        .wrap(from_fn(limit))
         .wrap(from_fn(record))
         .wrap(from_fn(headers))
         .wrap(from_fn(context))
@@ -570,57 +635,55 @@ impl Drop for Closing {
 
 /// What looks at the process while it runs, and writes down what it sees.
 fn observe_all(state: &Data<State>, instance: String, shutdown: &mut Shutdown) {
-    let mut tasks = vec![spawn_every(
-        CACHE_SWEEP_EVERY,
-        "cache",
-        state,
-        |state| async move {
+    let swept = state.clone();
+    state.tasks.every("cache", CACHE_SWEEP_EVERY, move || {
+        let state = swept.clone();
+        async move {
             state.pages.sweep();
             state.cache.sweep();
-            Ok(())
-        },
-    )];
+            Ok::<_, Error>(())
+        }
+    });
     if state.config.observe.monitoring {
-        tasks.push(tokio::spawn(state.system.watch()));
-        tasks.push(spawn_now_and_every(
-            system::EVERY,
-            "system",
-            state,
-            |state| async move {
-                let system = state.system.clone();
-                tokio::task::spawn_blocking(move || system.sample())
-                    .await
-                    .map_err(|e| Error::Internal(e.into()))?;
-                Ok(())
+        let watch = AbortOnDropHandle::new(tokio::spawn(state.system.watch()));
+        shutdown.register(
+            "watch",
+            Stage::Work,
+            Duration::from_secs(1),
+            move || async move {
+                drop(watch);
+                Ok::<_, std::convert::Infallible>(())
             },
-        ));
-        tasks.push(spawn_every(MINUTE, "minutes", state, move |state| {
-            let instance = instance.clone();
+        );
+        let sampled = state.clone();
+        let sample = move || {
+            let system = sampled.system.clone();
+            async move {
+                let sample = tokio::task::spawn_blocking(move || system.sample());
+                sample.await.map(|_| ())
+            }
+        };
+        tokio::spawn(sample());
+        state.tasks.every("system", system::EVERY, sample);
+        let stored = state.clone();
+        state.tasks.every("minutes", MINUTE, move || {
+            let (state, instance) = (stored.clone(), instance.clone());
             async move { store_minute(&state, &instance).await }
-        }));
+        });
     }
     let mut writer = None;
     if state.activity.is_on() {
-        tasks.push(spawn_now_and_every(
-            SWEEP_EVERY,
-            "activity",
-            state,
-            |state| async move { Ok(activity::maintain(&state.db, chrono::Utc::now()).await?) },
-        ));
+        let maintained = state.clone();
+        let maintain = move || {
+            let state = maintained.clone();
+            async move { activity::maintain(&state.db, chrono::Utc::now()).await }
+        };
+        tokio::spawn(maintain());
+        state.tasks.every("activity", ACTIVITY_EVERY, maintain);
         writer = Some(AbortOnDropHandle::new(tokio::spawn(
             state.activity.clone().run(state.db.clone()),
         )));
     }
-    let tasks: Vec<_> = tasks.into_iter().map(AbortOnDropHandle::new).collect();
-    shutdown.register(
-        "observation",
-        Stage::Work,
-        Duration::from_secs(1),
-        move || async move {
-            drop(tasks);
-            Ok::<_, std::convert::Infallible>(())
-        },
-    );
     let (activity, db) = (state.activity.clone(), state.db.clone());
     shutdown.register("activity", Stage::Flush, FLUSH_LIMIT, move || async move {
         if let Some(writer) = writer {

@@ -12,7 +12,9 @@ use actix_web::{
 };
 
 use crate::{
-    accounts::handlers::{login, password, preferences, profile, sessions, setup, signup},
+    accounts::handlers::{
+        email, login, password, preferences, profile, recovery, sessions, setup, signup, tokens,
+    },
     admin::handlers as admin,
     news::{
         comments::{handlers as comments, lists as comment_lists},
@@ -165,6 +167,60 @@ pub fn configure(config: &mut ServiceConfig) {
 
     // The console
     config.service(at("/admin", [get(May("console", "read"), admin::index)]));
+    config.service(at("/dev/outbox", [get(May("mail", "read"), admin::outbox)]));
+    config.service(at(
+        "/admin/jobs",
+        [get(May("job", "read"), admin::jobs::index)],
+    ));
+    config.service(at(
+        "/admin/jobs/{id}/run",
+        [post(May("job", "run"), admin::jobs::run)],
+    ));
+    config.service(at(
+        "/admin/jobs/{id}/delete",
+        [post(May("job", "delete"), admin::jobs::delete)],
+    ));
+    config.service(at(
+        "/admin/jobs/schedules/{kind}/run",
+        [post(May("job", "run"), admin::jobs::run_schedule)],
+    ));
+    config.service(at(
+        "/admin/settings",
+        [get(May("setting", "read"), admin::settings::index)],
+    ));
+    config.service(at(
+        "/admin/settings/{key}",
+        [
+            get(May("setting", "set"), admin::settings::edit_form),
+            post(May("setting", "set"), admin::settings::update),
+        ],
+    ));
+    config.service(at(
+        "/admin/settings/{key}/reset",
+        [post(May("setting", "set"), admin::settings::reset)],
+    ));
+    config.service(at(
+        "/admin/flags",
+        [
+            get(May("flag", "read"), admin::flags::index),
+            post(May("flag", "set"), admin::flags::create),
+        ],
+    ));
+    config.service(at(
+        "/admin/flags/{name}",
+        [
+            get(May("flag", "set"), admin::flags::edit_form),
+            post(May("flag", "set"), admin::flags::update),
+        ],
+    ));
+    config.service(at(
+        "/admin/flags/{name}/delete",
+        [post(May("flag", "set"), admin::flags::delete)],
+    ));
+    config.service(at(
+        "/admin/audit",
+        [get(May("audit", "read"), admin::audit::index)],
+    ));
     config.service(at(
         "/admin/users",
         [get(May("user", "list"), admin::users::index)],
@@ -202,6 +258,24 @@ pub fn configure(config: &mut ServiceConfig) {
     ));
     config.service(at("/logout", [post(EvenBanned, login::delete)]));
     config.service(at(
+        "/password/forgot",
+        [
+            get(Guest, recovery::forgot_form),
+            post(Guest, recovery::forgot),
+        ],
+    ));
+    config.service(at(
+        "/password/reset/{token}",
+        [
+            get(Guest, recovery::reset_form),
+            post(Guest, recovery::reset),
+        ],
+    ));
+    config.service(at(
+        "/email/verify/{token}",
+        [get(Guest, email::verify_form), post(Guest, email::verify)],
+    ));
+    config.service(at(
         "/setup",
         [get(Guest, setup::new_form), post(Guest, setup::create)],
     ));
@@ -222,11 +296,30 @@ pub fn configure(config: &mut ServiceConfig) {
         ],
     ));
     config.service(at(
+        "/settings/email",
+        [
+            get(Member, email::edit_form),
+            post(EvenBanned, email::update),
+        ],
+    ));
+    config.service(at(
+        "/settings/email/resend",
+        [post(EvenBanned, email::resend)],
+    ));
+    config.service(at(
         "/settings/password",
         [
             get(Member, password::edit_form),
             post(EvenBanned, password::update),
         ],
+    ));
+    config.service(at(
+        "/settings/tokens",
+        [get(Member, tokens::list), post(Member, tokens::create)],
+    ));
+    config.service(at(
+        "/settings/tokens/{id}/end",
+        [post(EvenBanned, tokens::end)],
     ));
     config.service(at("/settings/sessions", [get(Member, sessions::list)]));
     config.service(at(
@@ -240,6 +333,13 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at(
         "/theme",
         [post(GuestWithoutToken, preferences::set_theme)],
+    ));
+
+    // The API
+    config.service(at("/api/v1/auth/tokens", [get(Member, tokens::list_json)]));
+    config.service(at(
+        "/api/v1/auth/tokens/{id}",
+        [delete(Member, tokens::end_json)],
     ));
 
     // Files

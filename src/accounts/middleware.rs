@@ -14,11 +14,12 @@ use actix_web::{
 };
 use chrono::Utc;
 
-use super::{model::ViewerRow, queries};
+use super::{model::ViewerRow, queries, tokens};
 use crate::web::{
     cookies,
     error::Error,
     session::{self, AWAY_KEY, SESSION_KEY, VIEWER_KEY},
+    signing::token_hash,
     state::State,
     viewer::{Caller, Viewer},
 };
@@ -31,6 +32,11 @@ pub async fn viewer(
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
+    if request.path().starts_with("/api/")
+        && let Some(credentials) = request.headers().get(header::AUTHORIZATION).cloned()
+    {
+        return bearer(request, &state, &credentials, next).await;
+    }
     let name = cookies::name(session::COOKIE, state.config.http.secure());
     if request.cookie(&name).is_none() {
         request.extensions_mut().insert(Rc::new(Caller::default()));
@@ -53,6 +59,71 @@ pub async fn viewer(
         }
     }
     Ok(response)
+}
+
+/// A request of a program: its key says who it is for, and a cookie beside it says nothing. A bad key is never a guest.
+async fn bearer(
+    request: ServiceRequest,
+    state: &Data<State>,
+    credentials: &HeaderValue,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let caller = match find_bearer(state, credentials).await {
+        Ok(Some(caller)) => caller,
+        Ok(None) => {
+            let error = Error::BadCredentials;
+            return Ok(ServiceResponse::from_err(error, request.into_parts().0));
+        }
+        Err(error) => return Ok(ServiceResponse::from_err(error, request.into_parts().0)),
+    };
+    request.extensions_mut().insert(Rc::new(caller));
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+async fn find_bearer(
+    state: &Data<State>,
+    credentials: &HeaderValue,
+) -> Result<Option<Caller>, Error> {
+    let token = credentials
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let Some(token) = token else {
+        return Ok(None);
+    };
+    let hash = token_hash(token);
+    let Some(found) = tokens::queries::find_bearer(&mut state.db.conn().await?, &hash).await?
+    else {
+        return Ok(None);
+    };
+    let now = Utc::now();
+    let viewer = Viewer::from_row(found.viewer, now);
+    if !state.is_on(tokens::FLAG, Some(&viewer), now) {
+        return Ok(None);
+    }
+    if found.is_stale {
+        note_used(state.clone(), found.id);
+    }
+    Ok(Some(Caller {
+        viewer: Some(Rc::new(viewer)),
+        scopes: Some(tokens::scopes(&found.scopes)),
+        ..Caller::default()
+    }))
+}
+
+/// Writes "last used" behind the answer, so that nobody waits for it; if it fails, the next request does it.
+fn note_used(state: Data<State>, id: i64) {
+    actix_web::rt::spawn(async move {
+        let noted = match state.db.conn().await {
+            Ok(mut conn) => tokens::queries::set_used(&mut conn, id).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            tracing::debug!(error = %error, token.id = id, "last used was not noted");
+        }
+    });
 }
 
 /// Whether the handler has just begun a session: its cookie must not be taken away again.
@@ -105,6 +176,7 @@ async fn resolve(request: &ServiceRequest, state: &State) -> Result<(Caller, Opt
     let caller = Caller {
         viewer: Some(Rc::new(Viewer::from_row(row, now))),
         session: session.get::<String>(SESSION_KEY).ok().flatten(),
+        scopes: None,
         sessions_away: false,
     };
     Ok((caller, active))

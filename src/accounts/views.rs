@@ -96,10 +96,14 @@ pub enum SettingsPlace {
     Profile,
     /// `/settings/preferences`
     Preferences,
+    /// `/settings/email`
+    Email,
     /// `/settings/password`
     Password,
     /// `/settings/sessions`
     Sessions,
+    /// `/settings/tokens`
+    Tokens,
 }
 
 impl SettingsPlace {
@@ -108,8 +112,10 @@ impl SettingsPlace {
         [
             (Self::Profile, "/settings/profile", "Profile"),
             (Self::Preferences, "/settings/preferences", "Preferences"),
+            (Self::Email, "/settings/email", "E-mail"),
             (Self::Password, "/settings/password", "Password"),
             (Self::Sessions, "/settings/sessions", "Sessions"),
+            (Self::Tokens, "/settings/tokens", "Tokens"),
         ]
         .into_iter()
         .map(|(place, href, label)| Tab {
@@ -163,6 +169,72 @@ pub struct SettingsPasswordPage {
     pub errors: FormErrors,
 }
 
+/// Where mail goes.
+#[derive(Template)]
+#[template(path = "accounts/settings/email.html")]
+pub struct SettingsEmailPage {
+    /// The chrome.
+    pub page: Page,
+    /// Whether the site can send mail.
+    pub mail_is_on: bool,
+    /// The confirmed address.
+    pub proven: Option<String>,
+    /// The address that waits to be confirmed.
+    pub waits: Option<String>,
+    /// The address that was typed.
+    pub email: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Where the link that confirms an address leads.
+#[derive(Template)]
+#[template(path = "accounts/email_verify.html")]
+pub struct EmailVerifyPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// Where the form goes; it holds the link's secret.
+    pub action: String,
+    /// The user name and the address; `None` for a link that works no longer.
+    pub to: Option<(String, String)>,
+}
+
+/// Asking for the way to a new password.
+#[derive(Template)]
+#[template(path = "accounts/password_forgot.html")]
+pub struct PasswordForgotPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// The name or address that was typed.
+    pub username: String,
+    /// Whether the site can send mail.
+    pub mail_is_on: bool,
+    /// How to reach the operator; `None` if they have not said.
+    pub contact: Option<String>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// Where the link to a new password leads.
+#[derive(Template)]
+#[template(path = "accounts/password_reset.html")]
+pub struct PasswordResetPage {
+    /// The chrome.
+    pub page: Page,
+    /// The guest's token, which matches a signed cookie.
+    pub csrf_token: String,
+    /// Where the form goes; it holds the link's secret.
+    pub action: String,
+    /// Whose password it is.
+    pub username: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
 /// Where one is logged in.
 #[derive(Template)]
 #[template(path = "accounts/settings/sessions.html")]
@@ -178,6 +250,45 @@ impl SettingsSessionsPage {
     pub fn has_others(&self) -> bool {
         self.sessions.iter().any(|session| !session.is_current)
     }
+}
+
+/// Keys of one's programs.
+#[derive(Template)]
+#[template(path = "accounts/settings/tokens.html")]
+pub struct SettingsTokensPage {
+    /// The chrome.
+    pub page: Page,
+    /// The keys, newest first.
+    pub tokens: Vec<TokenItem>,
+    /// The one that was just made; it is shown this once.
+    pub made: Option<String>,
+    /// The name that was typed.
+    pub name: String,
+    /// The scopes that may be given: word, meaning, whether it was ticked.
+    pub scopes: Vec<(&'static str, &'static str, bool)>,
+    /// For how many days (0 is for good), and whether it was chosen.
+    pub days: Vec<(i32, bool)>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// One key.
+#[derive(Debug, Clone)]
+pub struct TokenItem {
+    /// What `/settings/tokens/{id}/end` takes.
+    pub id: i64,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it is good for.
+    pub scopes: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether that is past.
+    pub is_over: bool,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 /// One session.

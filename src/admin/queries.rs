@@ -214,3 +214,50 @@ pub async fn get_details(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<
     .fetch_one(db)
     .await
 }
+
+/// What segments of people are told apart by.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Points received.
+    pub karma: i32,
+    /// When they joined.
+    pub created_at: DateTime<Utc>,
+}
+
+/// How one account stands.
+pub async fn get_standing(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<Standing> {
+    sqlx::query_as!(
+        Standing,
+        "SELECT karma, created_at FROM users WHERE id = $1",
+        user_id
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The accounts of these names (in lower case), as pairs of name and id.
+pub async fn find_user_ids(
+    db: impl PgExecutor<'_>,
+    name_keys: &[String],
+) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        "SELECT name_key, id FROM users WHERE name_key = ANY ($1) ORDER BY id",
+        name_keys
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.name_key, row.id)).collect())
+}
+
+/// The names of these accounts.
+pub async fn list_usernames(
+    db: impl PgExecutor<'_>,
+    user_ids: &[i64],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT username FROM users WHERE id = ANY ($1) ORDER BY id",
+        user_ids
+    )
+    .fetch_all(db)
+    .await
+}

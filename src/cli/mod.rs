@@ -15,13 +15,14 @@ mod verify;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
     app::{self, Databases},
     config::Config,
     platform::{
-        observe::log,
+        observe::{log, otlp::Exporter},
         shutdown::{Shutdown, TOTAL},
     },
 };
@@ -88,14 +89,28 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     if let Command::Db(command) = command {
         return db::run(&command, &config).map(|()| ExitCode::SUCCESS);
     }
-    log::start(
-        &config.log.filter,
-        config.log.format == crate::config::LogFormat::Json,
-    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let exporter = config
+        .log
+        .otlp_endpoint
+        .as_ref()
+        .map(|endpoint| {
+            Exporter::new(
+                endpoint,
+                config.environment.name(),
+                runtime.handle().clone(),
+            )
+            .context("OTEL_EXPORTER_OTLP_ENDPOINT")
+        })
+        .transpose()?;
+    log::start(
+        &config.log.filter,
+        config.log.format == crate::config::LogFormat::Json,
+        exporter.as_ref(),
+    );
+    let outcome = runtime.block_on(async {
         match command {
             Command::Serve => serve::run(config).await,
             Command::Migrate => {
@@ -130,7 +145,13 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             }
             Command::Config(_) | Command::Db(_) | Command::Healthcheck => Ok(ExitCode::SUCCESS),
         }
-    })
+    });
+    if let Some(Err(error)) = exporter.map(|exporter| exporter.stop()) {
+        complain(&format!(
+            "the last traces did not reach the collector: {error}"
+        ));
+    }
+    outcome
 }
 
 /// Runs a command that needs the databases, starting the embedded ones where they are not running, and puts down

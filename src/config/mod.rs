@@ -3,6 +3,7 @@
 //! One typed struct for each subsystem. Reading never stops at the first mistake: [`Config::read`] reports all that is
 //! wrong at once. Secrets are [`SecretString`]s, which do not print.
 
+mod mail;
 mod net;
 mod reader;
 
@@ -10,6 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use mail::Mail;
 pub use net::Network;
 pub use reader::{Problems, Reader};
 
@@ -22,6 +24,17 @@ pub enum Environment {
     Staging,
     /// A missing or weak secret stops the start.
     Production,
+}
+
+impl Environment {
+    /// The word that `APP_ENV` takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
 }
 
 /// How log lines look.
@@ -115,6 +128,9 @@ pub struct Log {
     pub filter: String,
     /// `LOG_FORMAT`
     pub format: LogFormat,
+    /// The collector that spans are sent to (OTLP over HTTP), by its base address; unset: none are.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`
+    pub otlp_endpoint: Option<url::Url>,
 }
 
 /// All of it.
@@ -133,6 +149,8 @@ pub struct Config {
     pub limits: Limits,
     /// Caches, metrics, the activity log.
     pub observe: Observe,
+    /// Outgoing mail.
+    pub mail: Mail,
     /// Logging.
     pub log: Log,
     /// Templates' neighbours (`static/`) are read from the disk on each request. `BETTERNEWS_DEV`
@@ -204,12 +222,17 @@ impl Config {
                 monitoring: r.parse("FEATURE_MONITORING", true, "true or false"),
                 activity: r.parse("ACTIVITY_LOG", true, "true or false"),
             },
+            mail: Mail::read(&mut r),
             log: Log {
                 filter: r.text("RUST_LOG").unwrap_or(level),
                 format: r.choice(
                     "LOG_FORMAT",
                     LogFormat::Text,
                     &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+                ),
+                otlp_endpoint: r.optional(
+                    "OTEL_EXPORTER_OTLP_ENDPOINT",
+                    "the address of a collector, such as http://127.0.0.1:4318",
                 ),
             },
             dev: r.flag("BETTERNEWS_DEV"),

@@ -2,7 +2,7 @@
 //! sessions, and must not look at a body.
 
 use std::{
-    cell::OnceCell,
+    cell::{Cell, OnceCell},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     rc::Rc,
     sync::Arc,
@@ -16,13 +16,22 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 
-use crate::config::{Http, Network};
+use crate::{
+    config::{Http, Network},
+    platform::observe::trace::{self, Trace},
+};
 
 /// A request's metadata; one is in the extensions of every request.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// Returned as `X-Request-ID`, shown on error pages, and in every log line.
     pub id: String,
+    /// What the request belongs to, as its sender or the nearest proxy says (`X-Correlation-ID`); else [`Self::id`].
+    pub correlation: Arc<str>,
+    /// Where it stands in its trace; the span's id may be changed by the log, which exports it.
+    pub trace: Cell<Trace>,
+    /// What its sender wants carried on (`baggage`).
+    pub baggage: Option<Arc<str>>,
     /// When the request's head was read; for durations.
     pub started: Instant,
     /// The same moment on the calendar; what a page calls "now".
@@ -45,8 +54,19 @@ impl Context {
         let peer = request
             .peer_addr()
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip());
+        let id = request_id(headers);
         Self {
-            id: request_id(headers),
+            correlation: text(headers, "x-correlation-id")
+                .filter(is_well_formed)
+                .unwrap_or(&id)
+                .into(),
+            id,
+            trace: Cell::new(Trace::taken(
+                text(headers, "traceparent"),
+                text(headers, "x-trace-id"),
+                text(headers, "x-parent-span-id"),
+            )),
+            baggage: trace::taken_baggage(text(headers, "baggage")),
             started: Instant::now(),
             now: Utc::now(),
             address: client_address(peer, headers, http),
@@ -68,6 +88,9 @@ impl Context {
         }
         Rc::new(Self {
             id: String::new(),
+            correlation: "".into(),
+            trace: Cell::default(),
+            baggage: None,
             started: Instant::now(),
             now: Utc::now(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -103,16 +126,18 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .filter(|v| !v.is_empty())
 }
 
+/// `[A-Za-z0-9._-]{8,128}`
+fn is_well_formed(id: &&str) -> bool {
+    (8..=128).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
 /// An inbound id is kept only if it is `[A-Za-z0-9._-]{8,128}`: it goes into logs and back to the client.
 fn request_id(headers: &HeaderMap) -> String {
-    let well_formed = |id: &&str| {
-        (8..=128).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    };
     text(headers, "x-request-id")
-        .filter(well_formed)
+        .filter(is_well_formed)
         .map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }
 

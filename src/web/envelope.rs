@@ -1,6 +1,10 @@
 //! The JSON envelope of the API (SPEC section 0). Must not know which endpoints there are.
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
 use serde_json::json;
 
 use super::error::Error;
@@ -9,6 +13,13 @@ use super::error::Error;
 #[derive(Clone, Copy, Debug)]
 pub struct WantsEnvelope;
 
+/// The envelope of what was asked for.
+pub fn success(found: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({ "success": true, "data": found }))
+}
+
 /// The envelope of a failure; a 5xx says nothing of its cause.
 pub fn failure(status: StatusCode, error: Option<&Error>) -> HttpResponse {
     let code = error.map_or_else(|| code(status), Error::code);
@@ -16,7 +27,12 @@ pub fn failure(status: StatusCode, error: Option<&Error>) -> HttpResponse {
         Some(error) if !status.is_server_error() => error.to_string(),
         _ => status.canonical_reason().unwrap_or("failed").to_owned(),
     };
-    HttpResponse::build(status).json(json!({
+    let mut answer = HttpResponse::build(status);
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+    }
+    answer.json(json!({
         "success": false,
         "error": { "code": code, "message": message },
     }))

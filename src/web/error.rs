@@ -10,7 +10,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::platform::db;
+use crate::platform::{db, jobs::Failure};
 
 /// What a handler may answer besides success.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum Error {
     /// 303 to the login page, 401 on the API: this needs an account.
     #[error("you need to log in for this")]
     LoginRequired,
+    /// 401: a program's key that there is not, or that has ended.
+    #[error("this token is not, or no longer, valid")]
+    BadCredentials,
     /// 403: this account may not do this; the sentence says why.
     #[error("{0}")]
     Forbidden(Cow<'static, str>),
@@ -87,7 +90,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::BadRequest(_) | Self::TooLarge | Self::UnsupportedMediaType => "VALIDATION_ERROR",
-            Self::LoginRequired => "AUTHENTICATION_ERROR",
+            Self::LoginRequired | Self::BadCredentials => "AUTHENTICATION_ERROR",
             Self::Forbidden(_) | Self::Csrf => "AUTHORIZATION_ERROR",
             Self::NotFound | Self::MethodNotAllowed => "NOT_FOUND",
             Self::Conflict(_) => "CONFLICT",
@@ -102,7 +105,7 @@ impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::LoginRequired => StatusCode::UNAUTHORIZED,
+            Self::LoginRequired | Self::BadCredentials => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Csrf => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -131,6 +134,12 @@ impl From<sqlx::Error> for Error {
             e if db::is_unavailable(&e) => Self::Unavailable(format!("database: {e}").into()),
             e => Self::Internal(e.into()),
         }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::again(error)
     }
 }
 

@@ -9,9 +9,11 @@ pub mod cookies;
 pub mod csrf;
 pub mod envelope;
 pub mod error;
+pub mod features; // what is on, for whom
 pub mod flash;
 pub mod form;
 pub mod format;
+pub mod letter; // how a letter looks
 pub mod markup;
 pub mod middleware;
 pub mod page;

@@ -8,12 +8,15 @@ use crate::{
         activity::Activity,
         cache::Cache,
         db::Db,
+        flags::Flags,
         health::Checks,
         kv::Kv,
         limits::Limiter,
+        notify::Mailer,
         observe::{metrics::Metrics, system::System},
         settings::Settings,
         shutdown::ShuttingDown,
+        tasks::Tasks,
     },
 };
 
@@ -47,6 +50,12 @@ pub struct State {
     pub keys: Keys,
     /// The site's live settings.
     pub settings: Settings,
+    /// The live feature flags.
+    pub flags: Flags,
+    /// The way out for letters.
+    pub mailer: Mailer,
+    /// Background tasks.
+    pub tasks: Tasks,
     /// Whether the process is about to stop.
     pub shutting_down: ShuttingDown,
 }

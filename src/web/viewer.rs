@@ -116,6 +116,40 @@ impl Viewer {
     }
 }
 
+/// What a program's key is good for; the permissions of its owner bound it besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// To read.
+    Read,
+    /// To submit, vote, discuss and change settings.
+    Write,
+    /// To look into the site's operation.
+    Ops,
+}
+
+impl Scope {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Ops];
+
+    /// The word in forms and in the table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Ops => "ops",
+        }
+    }
+
+    /// What it allows, in a sentence.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Read => "Read what you can read.",
+            Self::Write => "Submit, vote and discuss in your name.",
+            Self::Ops => "Read figures and steer the caches.",
+        }
+    }
+}
+
 /// Who a request comes from; one is in the extensions of every request that passed the accounts' middleware.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
@@ -123,6 +157,9 @@ pub struct Caller {
     pub viewer: Option<Rc<Viewer>>,
     /// What their form tokens are bound to: the hash of the session's token, in hexadecimal.
     pub session: Option<String>,
+    /// What the program's key is good for that the request came with; `None` for a browser, whose session is good for
+    /// all.
+    pub scopes: Option<Vec<Scope>>,
     /// The session store is away: who has a session is treated as a guest, and told so.
     pub sessions_away: bool,
 }
@@ -143,6 +180,20 @@ impl Caller {
     /// [`Error::LoginRequired`] for a guest.
     pub fn viewer(&self) -> Result<&Viewer, Error> {
         self.viewer.as_deref().ok_or(Error::LoginRequired)
+    }
+
+    /// Whether what the request came with is good for this.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a program's key that is not.
+    pub fn require_scope(&self, scope: Scope) -> Result<(), Error> {
+        match &self.scopes {
+            Some(scopes) if !scopes.contains(&scope) => Err(Error::forbidden(format!(
+                "This token may not do this: it lacks the scope {}.",
+                scope.name()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The account's id, `None` for a guest.

@@ -152,6 +152,7 @@ async fn limit(state: &State, class: Class, key: &str) -> Result<(), Error> {
         .limiter
         .check(class, key)
         .await
+        .map(drop)
         .map_err(|wait| Error::Limited {
             retry_after: wait,
             message: "There have been many attempts to log in, so this one was not looked at."

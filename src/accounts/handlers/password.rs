@@ -5,13 +5,12 @@ use serde::Deserialize;
 
 use crate::{
     accounts::{
-        password::{self, NewPassword, Verdict},
-        queries, sign_in,
+        letters::{self, Change},
+        password::{self, NewPassword},
+        queries, reauthentication, sign_in,
         views::SettingsPasswordPage,
     },
-    platform::limits::Class,
     web::{
-        context::Context,
         error::Error,
         form::{Form, FormErrors},
         page::Page,
@@ -57,33 +56,14 @@ pub async fn update(
     let site_name = state.settings.get().site_name.clone();
     let new = NewPassword::parse(&form.new_password, &[&viewer.name, &site_name])
         .map_err(|sentence| errors.add("new_password", "strength", sentence));
-    let key = format!(
-        "settings:{}:{}",
-        viewer.id,
-        Context::get(&request).limit_address()
-    );
-    state
-        .limiter
-        .check(Class::LoginAccount, &key)
-        .await
-        .map_err(|wait| Error::Limited {
-            retry_after: wait,
-            message:
-                "The current password was wrong several times, so this attempt was not looked at."
-                    .into(),
-        })?;
-    let stored = queries::find_credentials_by_id(&mut state.db.conn().await?, viewer.id).await?;
-    let stored = stored.and_then(|account| account.password_hash);
-    match password::verify(form.current_password.as_str().into(), stored).await? {
-        Verdict::Wrong => errors.add(
-            "current_password",
-            "credentials",
-            "This is not your current password.",
-        ),
-        Verdict::Right | Verdict::RightButOld => {
-            state.limiter.forget(Class::LoginAccount, &key).await
-        }
-    }
+    reauthentication::check(
+        &request,
+        &state,
+        viewer,
+        &form.current_password,
+        &mut errors,
+    )
+    .await?;
     let new = match new {
         Ok(new) if errors.is_empty() => new,
         _ => {
@@ -96,7 +76,13 @@ pub async fn update(
     };
     state.sessions.probe().await?;
     let hash = password::hash(new).await?;
-    queries::set_password(&mut state.db.conn().await?, viewer.id, &hash).await?;
+    let mut conn = state.db.conn().await?;
+    conn.begin().await?;
+    queries::set_password(&mut conn, viewer.id, &hash).await?;
+    if state.mailer.is_on() {
+        letters::ask_telling(&mut conn, viewer.id, Change::Password).await?;
+    }
+    conn.commit().await?;
     state
         .sessions
         .end_all(viewer.id, sign_in::session_of(&caller))

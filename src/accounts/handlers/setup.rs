@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::guest_form;
 use crate::{
     accounts::{
+        letters,
         new_account::{NewAccount, TAKEN},
         password,
         setup::{self, Redeemed},
@@ -102,6 +103,9 @@ pub async fn create(
     let request_id = &Context::get(&request).id;
     match setup::redeem(&mut conn, &form.token, &account, &hash, request_id).await? {
         Redeemed::Made(user_id) => {
+            if account.email.is_some() && state.mailer.is_on() {
+                letters::ask_verification(&mut conn, user_id).await?;
+            }
             conn.commit().await?;
             drop(conn);
             sign_in::begin(&request, &state, user_id, false).await?;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::guest_form;
 use crate::{
     accounts::{
+        letters,
         new_account::{self, NewAccount, TAKEN},
         password, queries, sign_in,
         views::SignupPage,
@@ -119,18 +120,19 @@ pub async fn create(
         message: "Several accounts have been made from your address in a short time, so this one was not.".into(),
     })?;
     let hash = password::hash(account.password.clone()).await?;
-    let inserted = queries::insert(
-        &mut state.db.conn().await?,
-        &account.username,
-        account.email.as_ref(),
-        &hash,
-    )
-    .await;
-    let user_id = match inserted {
+    let mut conn = state.db.conn().await?;
+    conn.begin().await?;
+    let user_id = match queries::insert(&mut conn, &account.username, account.email.as_ref(), &hash)
+        .await
+    {
         Ok(id) => id,
         Err(error) if new_account::is_taken(&error) => return refuse_name(&request, &state, form),
         Err(error) => return Err(error.into()),
     };
+    if account.email.is_some() && state.mailer.is_on() {
+        letters::ask_verification(&mut conn, user_id).await?;
+    }
+    conn.commit().await?;
     sign_in::begin(&request, &state, user_id, false).await?;
     let welcome = format!("Welcome, {}. Your account is ready.", account.username);
     Ok(render::see_other_saying(

@@ -135,7 +135,10 @@ fn settings(values: &Values) -> Vec<Finding> {
     let mut findings = Vec::new();
     if values.site_contact.as_deref().is_none_or(str::is_empty) {
         findings.push(Finding {
-            link: Some(("/about".to_owned(), "See the page".to_owned())),
+            link: Some((
+                "/admin/settings/site.contact".to_owned(),
+                "Set it".to_owned(),
+            )),
             ..finding(
                 Standing::Due,
                 "Visitors cannot tell how to reach you: the setting site.contact is empty.",

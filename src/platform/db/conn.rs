@@ -13,6 +13,7 @@ use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 use tokio::time::{Sleep, sleep_until};
+use tracing::{Instrument, Span};
 
 use super::error::{deadline_exceeded, is_connection_lost};
 use super::pool::{Db, Opener, Pooled};
@@ -120,12 +121,16 @@ impl Conn {
         exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let (connection, state, mut deadline) = self.start()?;
+        let span = span();
         let outcome = tokio::select! {
             biased;
-            outcome = exchange(connection) => outcome,
+            outcome = exchange(connection).instrument(span.clone()) => outcome,
             () = deadline.as_mut() => Err(deadline_exceeded()),
         };
         state.finish(outcome.as_ref().err());
+        if outcome.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
         outcome
     }
 
@@ -190,6 +195,7 @@ impl<'c> Executor<'c> for &'c mut Conn {
                     state,
                     deadline,
                     ended: false,
+                    span: span(),
                 })
             }
             Err(error) => Box::pin(futures_util::stream::once(async { Err(error) })),
@@ -242,6 +248,18 @@ struct Bounded<'e> {
     state: &'e mut State,
     deadline: Pin<&'e mut Sleep>,
     ended: bool,
+    span: Span,
+}
+
+/// What is said of one exchange in traces; the statement itself is an event of sqlx inside it. Nothing at all where no
+/// traces are exported.
+fn span() -> Span {
+    tracing::debug_span!(
+        "sql",
+        otel.kind = "client",
+        otel.status_code = tracing::field::Empty,
+        db.system.name = "postgresql",
+    )
 }
 
 impl Stream for Bounded<'_> {
@@ -253,6 +271,7 @@ impl Stream for Bounded<'_> {
             return Poll::Ready(None);
         }
         this.state.in_flight = true;
+        let entered = this.span.enter();
         let item = match this.rows.as_mut().poll_next(cx) {
             Poll::Ready(item) => item,
             Poll::Pending => {
@@ -260,9 +279,11 @@ impl Stream for Bounded<'_> {
                 Some(Err(deadline_exceeded()))
             }
         };
+        drop(entered);
         match &item {
             Some(Ok(_)) => {}
             Some(Err(error)) => {
+                this.span.record("otel.status_code", "ERROR");
                 this.ended = true;
                 this.state.finish(Some(error));
             }

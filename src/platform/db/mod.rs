@@ -9,10 +9,12 @@ mod conn;
 pub mod copy;
 pub mod embedded;
 mod error;
+mod listen;
 pub mod migrate;
 mod ping;
 mod pool;
 
 pub use conn::Conn;
 pub use error::{DeadlineExceeded, is_deadline, is_unavailable};
+pub use listen::listen;
 pub use pool::{Db, Options, Status};

@@ -1,7 +1,7 @@
 //! Whether each part is well (S30): a registry of checks, each with its own time limit and pace. Must not know who asks.
 //!
 //! A check runs in the background at its interval, and again when somebody asks and the last result is older than a
-//! second; nobody waits longer than [`PATIENCE`] for that.
+//! second; nobody waits longer than 1.5 s for that.
 
 pub mod checks;
 
@@ -369,7 +369,7 @@ fn report(last: &Last, status: Status, critical: bool, details: bool) -> CheckRe
     };
     CheckReport {
         status,
-        duration: details.then(|| last.took.as_secs_f64() * 1_000.0),
+        duration: details.then_some(last.took.as_secs_f64() * 1_000.0),
         last_check: details.then(|| last.at.to_rfc3339_opts(SecondsFormat::Millis, true)),
         details: details.then(found),
         critical,

@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::probe::{Failure, Pace, Probe};
 pub use subscription::Subscription;
@@ -172,10 +173,17 @@ impl Kv {
                 .map_or_else(String::new, |failure| failure.reason);
             return Err(Error::Unavailable(reason));
         }
+        let span = tracing::debug_span!(
+            "redis",
+            otel.kind = "client",
+            otel.status_code = tracing::field::Empty,
+            db.system.name = "redis",
+        );
         let outcome = timeout(inner.timeout, async {
             let connection = inner.connection().await?;
             call(connection).await.map_err(Error::from)
         })
+        .instrument(span.clone())
         .await
         .unwrap_or_else(|_| {
             Err(Error::Unavailable(format!(
@@ -183,6 +191,9 @@ impl Kv {
                 inner.timeout.as_millis()
             )))
         });
+        if outcome.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
         if matches!(outcome, Err(Error::Unavailable(_))) {
             *inner.current() = None;
             inner.probe.suspect();

@@ -1,75 +1,25 @@
-//! The site's settings: typed, with defaults, changed while it runs. Must not know who reads them.
+//! The site's settings (S33): typed, with defaults, changed while it runs. Must not know who reads them.
 //!
-//! They are few and read on every page, so that each instance holds them all; [`Settings::refresh`] is called at the
-//! start and every few seconds by a task of `app.rs`.
+//! They are few and read on every page, so that each instance holds them all. A change is told to all instances by
+//! `NOTIFY` on [`CHANNEL`] when it commits; a task of `app.rs` reads them anew now and then too, for an instance that
+//! missed it.
 
+mod definitions;
 mod queries;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
-use super::db::Db;
+pub use definitions::{DEFINITIONS, Definition, Kind, SignupMode, Values};
 
-/// Who may make an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SignupMode {
-    /// Anyone.
-    Open,
-    /// Nobody, for now.
-    Closed,
-}
+use super::{
+    audit::{self, Change, Who},
+    db::{Conn, Db},
+};
 
-/// What is set; a missing or unreadable row is the default.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Values {
-    /// `site.name`
-    pub site_name: String,
-    /// `site.tagline`
-    pub site_tagline: String,
-    /// `site.contact`: how to reach the operator.
-    pub site_contact: Option<String>,
-    /// `signup.mode`
-    pub signup_mode: SignupMode,
-    /// `cache.pages`: whether guests' pages are kept.
-    pub cache_pages: bool,
-}
-
-impl Default for Values {
-    fn default() -> Self {
-        Self {
-            site_name: "BetterNews".into(),
-            site_tagline: "Links worth your time, and talk worth reading".into(),
-            site_contact: None,
-            signup_mode: SignupMode::Open,
-            cache_pages: true,
-        }
-    }
-}
-
-impl Values {
-    fn from_rows(rows: &[(String, serde_json::Value)]) -> Self {
-        let default = Self::default();
-        Self {
-            site_name: read(rows, "site.name", default.site_name),
-            site_tagline: read(rows, "site.tagline", default.site_tagline),
-            site_contact: read(rows, "site.contact", None),
-            signup_mode: read(rows, "signup.mode", default.signup_mode),
-            cache_pages: read(rows, "cache.pages", default.cache_pages),
-        }
-    }
-}
-
-fn read<T: DeserializeOwned>(rows: &[(String, serde_json::Value)], key: &str, default: T) -> T {
-    let Some((_, value)) = rows.iter().find(|(k, _)| k == key) else {
-        return default;
-    };
-    serde_json::from_value(value.clone()).unwrap_or_else(|e| {
-        tracing::warn!(setting = key, error = %e, "a setting cannot be read: its default is used");
-        default
-    })
-}
+/// The channel of `NOTIFY` that has every instance read the settings anew.
+pub const CHANNEL: &str = "settings";
 
 /// A cloneable handle to the settings as they are now.
 #[derive(Clone, Default)]
@@ -94,21 +44,52 @@ impl Settings {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
+/// The setting of this key.
+pub fn find(key: &str) -> Option<&'static Definition> {
+    DEFINITIONS.iter().find(|definition| definition.key == key)
+}
 
-    use super::*;
+/// Why a setting was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// The value is out of its bounds; the sentence says what they are.
+    #[error("{0}")]
+    OutOfBounds(String),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
 
-    #[test]
-    fn what_is_missing_or_wrong_is_the_default() {
-        let rows = [
-            ("site.name".to_owned(), json!("Elsewhere")),
-            ("signup.mode".to_owned(), json!("sometimes")),
-        ];
-        let values = Values::from_rows(&rows);
-        assert_eq!(values.site_name, "Elsewhere");
-        assert_eq!(values.signup_mode, SignupMode::Open);
-        assert_eq!(values.site_tagline, Values::default().site_tagline);
+/// Changes a setting, or with `None` gives it its default back, inside the caller's transaction; the audit says who did.
+/// False where it was so already. Every instance reads it within a second of the commit.
+///
+/// # Errors
+/// [`SetError`].
+pub async fn set(
+    conn: &mut Conn,
+    definition: &Definition,
+    value: Option<&Value>,
+    who: Who<'_>,
+) -> Result<bool, SetError> {
+    if let Some(value) = value
+        && !definition.kind.takes(value)
+    {
+        return Err(SetError::OutOfBounds(definition.kind.rule()));
     }
+    let before = queries::lock(&mut *conn, definition.key).await?;
+    if before.as_ref() == value {
+        return Ok(false);
+    }
+    match value {
+        Some(value) => queries::set(&mut *conn, definition.key, value).await?,
+        None => queries::delete(&mut *conn, definition.key).await?,
+    }
+    let change = Change {
+        subject: &format!("setting:{}", definition.key),
+        action: if value.is_some() { "set" } else { "reset" },
+        before: before.or_else(|| Some((definition.default)())),
+        after: value.cloned().or_else(|| Some((definition.default)())),
+    };
+    audit::record(conn, who, change).await?;
+    Ok(true)
 }

@@ -5,7 +5,10 @@ use actix_web::{
     Error as ActixError, HttpMessage, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderName},
+    },
     middleware::Next,
 };
 use askama::Template;
@@ -20,16 +23,29 @@ use crate::web::{
     views::ErrorPage,
 };
 
+/// Headers of the bare error that its page keeps.
+const KEPT: [&str; 5] = [
+    "retry-after",
+    "allow",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+];
+
 /// Middleware function, see the module.
 pub async fn boundary(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let response = next.call(request).await?.map_into_boxed_body();
+    Ok(dress(next.call(request).await?.map_into_boxed_body()))
+}
+
+/// Gives a bare error its page or envelope; for middleware further out, too, which the boundary does not see.
+pub fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let bare = (status.is_client_error() || status.is_server_error()) && !has_body(&response);
     if !bare {
-        return Ok(response);
+        return response;
     }
     let (request, response) = response.into_parts();
     let error = response.error().and_then(|e| e.as_error::<Error>());
@@ -53,9 +69,11 @@ pub async fn boundary(
     } else {
         page(&request, status, error)
     };
-    for name in [header::RETRY_AFTER, header::ALLOW] {
-        if let Some(value) = response.headers().get(&name) {
-            answer.headers_mut().insert(name, value.clone());
+    for name in KEPT {
+        if let Some(value) = response.headers().get(name) {
+            answer
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value.clone());
         }
     }
     for cookie in response.headers().get_all(header::SET_COOKIE) {
@@ -63,7 +81,7 @@ pub async fn boundary(
             .headers_mut()
             .append(header::SET_COOKIE, cookie.clone());
     }
-    Ok(ServiceResponse::new(request, answer))
+    ServiceResponse::new(request, answer)
 }
 
 /// A handler's own page (a form shown again) has a type; a bare error has none, and what actix says in plain text is

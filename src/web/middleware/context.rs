@@ -1,6 +1,6 @@
-//! Puts the request's metadata into its extensions, and its id on the answer (S01). Must not know what the request asks.
+//! Puts the request's metadata into its extensions, and its ids on the answer (S01, S02). Must not know what the request asks.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::{
     Error, HttpMessage,
@@ -11,11 +11,17 @@ use actix_web::{
     web::Data,
 };
 
-use crate::web::{context::Context, state::State};
+use crate::{
+    platform::observe::trace,
+    web::{context::Context, state::State},
+};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+static TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+static SPAN_ID: HeaderName = HeaderName::from_static("x-span-id");
 
-/// Middleware function, see the module.
+/// Middleware function, see the module. What is asked of others meanwhile is part of the request's trace.
 pub async fn context(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -24,11 +30,21 @@ pub async fn context(
         Some(state) => Rc::new(Context::of(&request, &state.config.http)),
         None => Context::get(request.request()),
     };
-    let id = HeaderValue::from_str(&context.id);
-    request.extensions_mut().insert(context);
-    let mut response = next.call(request).await?;
-    if let Ok(id) = id {
-        response.headers_mut().insert(REQUEST_ID.clone(), id);
+    request.extensions_mut().insert(Rc::clone(&context));
+    let work = next.call(request);
+    let (correlation, baggage) = (Arc::clone(&context.correlation), context.baggage.clone());
+    let mut response = trace::carry(context.trace.get(), correlation, baggage, work).await?;
+    let headers = response.headers_mut();
+    let trace = context.trace.get();
+    for (name, value) in [
+        (&REQUEST_ID, HeaderValue::from_str(&context.id)),
+        (&CORRELATION_ID, HeaderValue::from_str(&context.correlation)),
+        (&TRACE_ID, HeaderValue::try_from(trace.trace_text())),
+        (&SPAN_ID, HeaderValue::try_from(trace.span_text())),
+    ] {
+        if let Ok(value) = value {
+            headers.insert(name.clone(), value);
+        }
     }
     Ok(response)
 }

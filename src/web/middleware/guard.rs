@@ -4,7 +4,7 @@
 //! It stands on the route and not on the application, because only behind the router may a request be kept aside while
 //! the handler runs: a panic unwinds the handler's copy, and the answer needs one.
 
-use std::{future::Future, net::IpAddr, panic::AssertUnwindSafe, pin::Pin, rc::Rc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, rc::Rc, time::Duration};
 
 use actix_web::{
     Error as ActixError, HttpMessage,
@@ -16,12 +16,14 @@ use actix_web::{
 };
 use futures_util::{FutureExt, StreamExt};
 
-use crate::{
-    platform::limits::Class,
-    web::{
-        context::Context, csrf, envelope::WantsEnvelope, error::Error, form::Fields, state::State,
-        viewer::Caller,
-    },
+use super::limit;
+use crate::web::{
+    csrf,
+    envelope::WantsEnvelope,
+    error::Error,
+    form::Fields,
+    state::State,
+    viewer::{Caller, Scope},
 };
 
 /// Who may call a route.
@@ -67,28 +69,48 @@ async fn guarded<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let checked = match check(access, &request) {
-        Ok(()) if request.method().is_safe() => Ok(()),
-        Ok(()) => take_form(access, &mut request).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = checked {
-        if matches!(access, Access::Operator(_)) {
-            request.extensions_mut().insert(WantsEnvelope);
-        }
+    let Some(state) = request.app_data::<Data<State>>().cloned() else {
+        let error = Error::Internal(anyhow::anyhow!("no state in the application"));
         return Ok(ServiceResponse::from_err(error, request.into_parts().0));
-    }
+    };
+    let most = limit::max_of(&state, &request);
+    let (decision, checked) = match check(access, &request) {
+        Ok(()) => match limit::count(&state, &request).await {
+            Ok(decision) if request.method().is_safe() => (decision, Ok(())),
+            Ok(decision) => (decision, take_form(&state, access, &mut request).await),
+            Err(error) => (None, Err(error)),
+        },
+        Err(error) => (None, Err(error)),
+    };
+    let mut response = match checked {
+        Ok(()) => handle(request, next).await,
+        Err(error) => {
+            if matches!(access, Access::Operator(_)) {
+                request.extensions_mut().insert(WantsEnvelope);
+            }
+            ServiceResponse::from_err(error, request.into_parts().0)
+        }
+    };
+    limit::tell(&mut response, decision, most);
+    Ok(response)
+}
+
+/// Runs the handler, within the deadline and with a net under a panic.
+async fn handle<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> ServiceResponse<BoxBody> {
     let kept = request.request().clone();
     let answer = AssertUnwindSafe(tokio::time::timeout(DEADLINE, next.call(request)))
         .catch_unwind()
         .await;
     let error = match answer {
-        Ok(Ok(Ok(response))) => return Ok(response.map_into_boxed_body()),
-        Ok(Ok(Err(error))) => return Ok(ServiceResponse::from_err(error, kept)),
+        Ok(Ok(Ok(response))) => return response.map_into_boxed_body(),
+        Ok(Ok(Err(error))) => return ServiceResponse::from_err(error, kept),
         Ok(Err(_)) => Error::Unavailable("the handler met its deadline".into()),
         Err(panic) => Error::Internal(anyhow::anyhow!("panic: {}", panic_message(&*panic))),
     };
-    Ok(ServiceResponse::from_err(error, kept))
+    ServiceResponse::from_err(error, kept)
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -107,6 +129,7 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
     }
     let caller = Caller::get(request.request());
     let changes = !request.method().is_safe();
+    caller.require_scope(if changes { Scope::Write } else { Scope::Read })?;
     match access {
         Access::Guest | Access::GuestWithoutToken => Ok(()),
         Access::EvenBanned => caller.viewer().map(|_| ()),
@@ -135,24 +158,25 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
     }
 }
 
-/// Counts a write against its address, reads the body, and checks the token.
-async fn take_form(access: Access, request: &mut ServiceRequest) -> Result<(), Error> {
-    let state = request
-        .app_data::<Data<State>>()
-        .cloned()
-        .ok_or_else(|| Error::Internal(anyhow::anyhow!("no state in the application")))?;
+/// Reads the body, and checks that it was sent from this site. A request with a key of a program needs no such proof: no
+/// browser adds that header by itself.
+async fn take_form(
+    state: &State,
+    access: Access,
+    request: &mut ServiceRequest,
+) -> Result<(), Error> {
+    if Caller::get(request.request()).scopes.is_some() {
+        let fields = read_fields(request).await?;
+        request.extensions_mut().insert(Rc::new(fields));
+        return Ok(());
+    }
     let own_origin = state.config.http.base_url.origin().ascii_serialization();
     if csrf::from_another_site(request.request(), &own_origin) {
         return Err(Error::Csrf);
     }
-    let address: IpAddr = Context::get(request.request()).limit_address();
-    state.limiter.check(Class::Write, &address.to_string()).await.map_err(|wait| Error::Limited {
-        retry_after: wait,
-        message: "There have been many changes from your address in a short time, so this one was not made.".into(),
-    })?;
     let fields = read_fields(request).await?;
     if access != Access::GuestWithoutToken {
-        check_token(&state, request, &fields)?;
+        check_token(state, request, &fields)?;
     }
     request.extensions_mut().insert(Rc::new(fields));
     Ok(())

@@ -13,11 +13,14 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
-use tracing::Level;
+use tracing::{Level, field::display};
 
 use crate::{
     platform::activity::Record,
-    web::{activity, cache::Made, context::Context, state::State, viewer::Caller},
+    web::{
+        activity, cache::Made, context::Context, middleware::log::path_to_log, state::State,
+        viewer::Caller,
+    },
 };
 
 /// What requests are counted under that no route took.
@@ -70,10 +73,15 @@ pub async fn record(
 
 fn line<B>(response: &ServiceResponse<B>, context: &Context, route: &str, duration: Duration) {
     let request = response.request();
+    let trace = context.trace.get();
+    let correlation = (*context.correlation != *context.id).then(|| display(&context.correlation));
     tracing::info!(
         request.id = context.id,
+        correlation.id = correlation,
+        trace.id = %trace.trace_text(),
+        span.id = %trace.span_text(),
         http.method = request.method().as_str(),
-        http.path = request.path(),
+        http.path = %path_to_log(request.path()),
         http.status = response.status().as_u16(),
         http.route = route,
         client.address = %context.address,
@@ -102,7 +110,7 @@ fn of<B>(
         resource_id: deed.map(|deed| deed.id),
         method: method.to_owned(),
         route,
-        path: request.path().chars().take(500).collect(),
+        path: path_to_log(request.path()).chars().take(500).collect(),
         query: activity::masked(request.query_string()),
         status: response.status().as_u16(),
         duration,

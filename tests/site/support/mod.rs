@@ -1,9 +1,13 @@
 //! A site under test and its visitors: helpers are what people do. Must not assert anything about the product.
 
 mod proxy;
+mod smtp;
 mod visitor;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use actix_web::web::Data;
 use betternews::{
@@ -23,10 +27,24 @@ use betternews::{
 use sqlx::PgPool;
 
 pub use proxy::{Mode, Proxy, Upstream};
+pub use smtp::SmtpSink;
 pub use visitor::{Answer, Visitor};
 
 /// The password of everyone in the tests.
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// Waits until something holds, at most 20 s; `what` is named if it never does.
+#[track_caller]
+pub fn eventually<F: AsyncFn() -> bool>(what: &str, holds: F) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds().await {
+            assert!(Instant::now() < deadline, "{place}: never: {what}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+}
 
 /// A running site; it stops when dropped.
 pub struct TestSite {
@@ -188,6 +206,7 @@ impl TestSite {
 impl Drop for TestSite {
     fn drop(&mut self) {
         self.server.abort();
+        self.state.tasks.token().cancel();
         self.state.db.close();
     }
 }
@@ -237,7 +256,7 @@ fn start_log() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
         if let Ok(filter) = std::env::var("RUST_LOG") {
-            betternews::platform::observe::log::start(&filter, false);
+            betternews::platform::observe::log::start(&filter, false, None);
         }
     });
 }

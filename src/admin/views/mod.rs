@@ -1,13 +1,21 @@
 //! Pages of the console. Every one opens with a verdict in a sentence. It must not know how
 //! verdicts are reached.
 
+mod steering;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 
 use crate::accounts::views::AccountState;
+use crate::platform::notify::Sent;
 use crate::web::form::FormErrors;
 use crate::web::format as filters;
 use crate::web::page::Page;
+
+pub use steering::{
+    AuditPage, AuditRow, FlagPage, FlagRow, FlagsIndexPage, JobKindRow, JobRow, JobsPage,
+    ScheduleItem, SettingPage, SettingRow, SettingsIndexPage, TaskRow,
+};
 
 /// One of the console's five groups, with the pages that exist in it.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +26,8 @@ pub struct ConsoleGroup {
     pub links: &'static [(&'static str, &'static str)],
 }
 
-/// The console's navigation. Systems and Settings join once they have a page.
-pub const CONSOLE: [ConsoleGroup; 3] = [
+/// The console's navigation.
+pub const CONSOLE: [ConsoleGroup; 5] = [
     ConsoleGroup {
         label: "Watch",
         links: &[("/admin", "Overview")],
@@ -31,6 +39,18 @@ pub const CONSOLE: [ConsoleGroup; 3] = [
     ConsoleGroup {
         label: "Content",
         links: &[("/moderation/log", "Moderation log")],
+    },
+    ConsoleGroup {
+        label: "Systems",
+        links: &[("/admin/jobs", "Jobs")],
+    },
+    ConsoleGroup {
+        label: "Settings",
+        links: &[
+            ("/admin/settings", "Settings"),
+            ("/admin/flags", "Flags"),
+            ("/admin/audit", "Audit"),
+        ],
     },
 ];
 
@@ -86,6 +106,18 @@ pub struct IndexPage {
     pub findings: Vec<Finding>,
     /// Figures for the table, such as users and posts.
     pub figures: Vec<Figure>,
+}
+
+/// What would have been sent.
+#[derive(Template)]
+#[template(path = "admin/outbox.html")]
+pub struct OutboxPage {
+    /// The chrome.
+    pub page: Page,
+    /// The heading: how many letters.
+    pub verdict: String,
+    /// The letters, newest first.
+    pub letters: Vec<Sent>,
 }
 
 /// One sentence about how something stands.

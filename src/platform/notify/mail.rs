@@ -1,0 +1,227 @@
+//! Mail by SMTP, or into an outbox that a developer can read. Must not know what is written, or why.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{Mailbox, MultiPart},
+    transport::smtp::PoolConfig,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tracing::{Instrument, field::Empty};
+
+use super::Letter;
+
+/// Time for one exchange with the mail server.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Connections to the mail server at most.
+const CONNECTIONS: u32 = 3;
+/// Letters kept in the outbox; older ones are forgotten.
+const OUTBOX_MAX: usize = 100;
+
+/// Where letters go.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// To the mail server of this URL (`smtps://user:password@host`, `smtp://host:587?tls=required`).
+    Smtp(SecretString),
+    /// Nowhere: they are kept to be read in the console of a development site.
+    Outbox,
+    /// Nowhere: mail is not set up, and whoever would need it is told so.
+    Off,
+}
+
+/// Why a letter did not leave.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It cannot be sent at all: mail is off, the address is none, or the server refused it for good.
+    #[error("{0}")]
+    Never(String),
+    /// It may leave later: the server is away or busy.
+    #[error("{0}")]
+    Later(String),
+}
+
+impl From<SendError> for crate::platform::jobs::Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Never(sentence) => Self::never(sentence),
+            SendError::Later(sentence) => Self::again(sentence),
+        }
+    }
+}
+
+/// A letter in the outbox.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// When it was written.
+    pub at: DateTime<Utc>,
+    /// To whom.
+    pub to: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its plain text.
+    pub text: String,
+}
+
+enum Transport {
+    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Outbox(Mutex<VecDeque<Sent>>),
+    Off,
+}
+
+/// A cloneable handle to the way out.
+#[derive(Clone)]
+pub struct Mailer {
+    transport: Arc<Transport>,
+    from: Mailbox,
+}
+
+impl Mailer {
+    /// A mailer that writes as `from`; nothing is connected before the first letter.
+    ///
+    /// # Errors
+    /// When the URL is none that SMTP knows; it is not repeated.
+    pub fn new(way: &Way, from: Mailbox) -> Result<Self, SendError> {
+        let transport = match way {
+            Way::Smtp(url) => Transport::Smtp(
+                AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
+                    .map_err(|_| {
+                        SendError::Never("the address of the mail server cannot be read".into())
+                    })?
+                    .timeout(Some(PATIENCE))
+                    .pool_config(PoolConfig::new().max_size(CONNECTIONS))
+                    .build(),
+            ),
+            Way::Outbox => Transport::Outbox(Mutex::default()),
+            Way::Off => Transport::Off,
+        };
+        Ok(Self {
+            transport: Arc::new(transport),
+            from,
+        })
+    }
+
+    /// Whether letters leave, if only into the outbox.
+    pub fn is_on(&self) -> bool {
+        !matches!(*self.transport, Transport::Off)
+    }
+
+    /// Sends a letter to an address.
+    ///
+    /// # Errors
+    /// Why it did not leave, and whether trying again may help.
+    pub async fn send(&self, to: &str, letter: &Letter) -> Result<(), SendError> {
+        let never = |what: &str| SendError::Never(what.to_owned());
+        let mailbox: Mailbox = to
+            .parse()
+            .map_err(|_| never("the address cannot be written to"))?;
+        match &*self.transport {
+            Transport::Off => Err(never("mail is not set up: SMTP_URL is not set")),
+            Transport::Outbox(letters) => {
+                tracing::info!(
+                    mail.to = to,
+                    mail.subject = letter.subject,
+                    mail.text = letter.text,
+                    "mail kept in the outbox"
+                );
+                let mut letters = letters.lock().unwrap_or_else(PoisonError::into_inner);
+                letters.truncate(OUTBOX_MAX - 1);
+                letters.push_front(Sent {
+                    at: Utc::now(),
+                    to: to.to_owned(),
+                    subject: letter.subject.clone(),
+                    text: letter.text.clone(),
+                });
+                Ok(())
+            }
+            Transport::Smtp(smtp) => {
+                let message = Message::builder()
+                    .from(self.from.clone())
+                    .to(mailbox)
+                    .subject(letter.subject.as_str())
+                    // RFC 3834: no vacation programs, please.
+                    .header(AutoSubmitted)
+                    .multipart(MultiPart::alternative_plain_html(
+                        letter.text.clone(),
+                        letter.html.clone(),
+                    ))
+                    .map_err(|e| SendError::Never(e.to_string()))?;
+                Self::hand_over(smtp, message).await
+            }
+        }
+    }
+
+    /// The one place where mail leaves the process: bounds of outbound calls (S22) go around this call.
+    async fn hand_over(
+        smtp: &AsyncSmtpTransport<Tokio1Executor>,
+        message: Message,
+    ) -> Result<(), SendError> {
+        let span = tracing::debug_span!("smtp", otel.kind = "client", otel.status_code = Empty);
+        let sending = smtp.send(message).instrument(span.clone());
+        let outcome = tokio::time::timeout(PATIENCE * 2, sending).await;
+        if !matches!(outcome, Ok(Ok(_))) {
+            span.record("otel.status_code", "ERROR");
+        }
+        match outcome {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.is_permanent() => Err(SendError::Never(error.to_string())),
+            Ok(Err(error)) => Err(SendError::Later(error.to_string())),
+            Err(_) => Err(SendError::Later(
+                "the mail server did not answer in time".into(),
+            )),
+        }
+    }
+
+    /// The letters in the outbox, newest first; `None` where there is no outbox.
+    pub fn outbox(&self) -> Option<Vec<Sent>> {
+        match &*self.transport {
+            Transport::Outbox(letters) => Some(
+                letters
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .iter()
+                    .cloned()
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// Asks the mail server whether it is there; `None` where there is none to ask.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn probe(&self) -> Option<Result<(), SendError>> {
+        let Transport::Smtp(smtp) = &*self.transport else {
+            return None;
+        };
+        Some(match smtp.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SendError::Later("the mail server does not answer".into())),
+            Err(error) => Err(SendError::Later(error.to_string())),
+        })
+    }
+}
+
+/// `Auto-Submitted: auto-generated` (RFC 3834).
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl lettre::message::header::Header for AutoSubmitted {
+    fn name() -> lettre::message::header::HeaderName {
+        lettre::message::header::HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> lettre::message::header::HeaderValue {
+        lettre::message::header::HeaderValue::new(Self::name(), "auto-generated".into())
+    }
+}
