@@ -12,7 +12,7 @@ use std::{
 use actix_web::{
     HttpMessage, HttpRequest,
     dev::ServiceRequest,
-    http::header::{self, HeaderMap},
+    http::header::{self, AsHeaderName, HeaderMap, HeaderName},
 };
 use chrono::{DateTime, Utc};
 
@@ -56,21 +56,21 @@ impl Context {
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip());
         let id = request_id(headers);
         Self {
-            correlation: text(headers, "x-correlation-id")
+            correlation: text(headers, &CORRELATION_ID)
                 .filter(is_well_formed)
                 .unwrap_or(&id)
                 .into(),
             id,
             trace: Cell::new(Trace::taken(
-                text(headers, "traceparent"),
-                text(headers, "x-trace-id"),
-                text(headers, "x-parent-span-id"),
+                text(headers, &TRACEPARENT),
+                text(headers, &TRACE_ID),
+                text(headers, &PARENT_SPAN_ID),
             )),
-            baggage: trace::taken_baggage(text(headers, "baggage")),
+            baggage: trace::taken_baggage(text(headers, &BAGGAGE)),
             started: Instant::now(),
             now: Utc::now(),
             address: client_address(peer, headers, http),
-            agent: text(headers, header::USER_AGENT.as_str())
+            agent: text(headers, header::USER_AGENT)
                 .map_or_else(|| "unknown".to_owned(), shortened),
             route: OnceCell::new(),
         }
@@ -119,7 +119,15 @@ fn shortened(agent: &str) -> String {
     agent[..end].to_owned()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// Headers that are looked for on every request, typed once.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+static PARENT_SPAN_ID: HeaderName = HeaderName::from_static("x-parent-span-id");
+static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+fn text<'a>(headers: &'a HeaderMap, name: impl AsHeaderName) -> Option<&'a str> {
     headers
         .get(name)
         .and_then(|v| v.to_str().ok())
@@ -136,7 +144,7 @@ fn is_well_formed(id: &&str) -> bool {
 
 /// An inbound id is kept only if it is `[A-Za-z0-9._-]{8,128}`: it goes into logs and back to the client.
 fn request_id(headers: &HeaderMap) -> String {
-    text(headers, "x-request-id")
+    text(headers, &REQUEST_ID)
         .filter(is_well_formed)
         .map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }

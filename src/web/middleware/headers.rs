@@ -1,10 +1,12 @@
 //! Security headers on every answer (S14). Must not know what the answer is.
 
+use std::sync::LazyLock;
+
 use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderMap, HeaderName, HeaderValue},
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     web::Data,
 };
@@ -31,7 +33,18 @@ const ALWAYS: [(&str, &str); 7] = [
 /// Two years, as the preload list asks; only sent over https.
 const HSTS: &str = "max-age=63072000; includeSubDomains";
 
-/// Middleware function, see the module.
+/// The same as typed names and values, made once.
+static TYPED: LazyLock<Vec<(HeaderName, HeaderValue)>> = LazyLock::new(|| {
+    let typed = |(name, value)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    };
+    ALWAYS.into_iter().map(typed).collect()
+});
+
+/// Middleware function, see the module. A kept page has them already.
 pub async fn headers(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -40,16 +53,24 @@ pub async fn headers(
         .app_data::<Data<State>>()
         .is_some_and(|s| s.config.http.secure());
     let mut response = next.call(request).await?;
-    add(response.headers_mut(), secure);
+    if !response
+        .headers()
+        .contains_key(header::CONTENT_SECURITY_POLICY)
+    {
+        add(response.headers_mut(), secure);
+    }
     Ok(response)
 }
 
-fn add(headers: &mut HeaderMap, secure: bool) {
-    let hsts = secure.then_some(("strict-transport-security", HSTS));
-    for (name, value) in ALWAYS.into_iter().chain(hsts) {
+/// Puts them on an answer; `secure` is whether visitors come over https.
+pub(super) fn add(headers: &mut HeaderMap, secure: bool) {
+    for (name, value) in &*TYPED {
+        headers.insert(name.clone(), value.clone());
+    }
+    if secure {
         headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static(HSTS),
         );
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::headers;
 use crate::{
     platform::cache::flight::{Lead, Turn},
     web::{
@@ -233,7 +234,9 @@ impl Miss {
             return Ok(response);
         }
         let (request, response) = response.into_parts();
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        // They are the same on every page, and putting them on is most of what a hit would do.
+        headers::add(head.headers_mut(), self.state.config.http.secure());
         let plain: Bytes = body::to_bytes(body).await?;
         let route = request.match_pattern().unwrap_or_default();
         let tags = cache::take_tags(&request);
