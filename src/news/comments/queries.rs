@@ -59,6 +59,26 @@ pub async fn list_by_roots(
     .await
 }
 
+/// How many comments stand below each of these top comments, these themselves included.
+pub async fn count_by_roots(
+    db: impl PgExecutor<'_>,
+    root_ids: &[i64],
+) -> sqlx::Result<Vec<(i64, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT root_id, count(*) AS "count!"
+             FROM comments
+            WHERE root_id = ANY ($1)
+            GROUP BY root_id"#,
+        root_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.root_id, row.count))
+        .collect())
+}
+
 /// One comment.
 pub async fn find(
     db: impl PgExecutor<'_>,

@@ -1,6 +1,8 @@
 //! A post's thread for one page: whole while it is small or asked for, by pages of top comments else (P05). Must not know
 //! HTML.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -21,10 +23,11 @@ use crate::{
 
 /// A thread with more living comments is paged by its top comments.
 pub const PAGED_OVER: i32 = 300;
-/// Top comments on a page.
+/// Most top comments on a page.
 const ROOTS: i64 = 40;
-/// Most comments on a page of a paged thread; what is below continues on pages of its own.
-const ROWS_MAX: i64 = 1_500;
+/// Comments that a page of a paged thread aims at: it takes top comments until they have as many below them. The first
+/// one is taken whatever its size; what does not fit continues on its own page.
+const ROWS: i64 = 300;
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -50,7 +53,7 @@ pub struct Loaded {
     pub is_paged: bool,
 }
 
-/// Loads a thread in one query, or a page of one in two.
+/// Loads a thread in one query, or a page of one in three.
 ///
 /// # Errors
 /// [`Error::BadRequest`] for a cursor that is not this thread's.
@@ -79,22 +82,49 @@ pub async fn load(
         .after
         .map(|text| Cursor::parse(&name, text))
         .transpose()?;
-    let (roots, more) = paging::split(roots(conn, request, after).await?, ROOTS);
+    let (mut roots, mut more) = paging::split(roots(conn, request, after).await?, ROOTS);
     let ids: Vec<i64> = roots.iter().map(|root| root.id).collect();
-    let rows = queries::list_by_roots(conn, caller.id(), &ids, ROWS_MAX).await?;
+    let sizes: HashMap<i64, i64> = queries::count_by_roots(&mut *conn, &ids)
+        .await?
+        .into_iter()
+        .collect();
+    let fitting = fitting(&roots, &sizes);
+    more |= fitting < roots.len();
+    roots.truncate(fitting);
+    let ids: Vec<i64> = roots.iter().map(|root| root.id).collect();
+    let rows = queries::list_by_roots(conn, caller.id(), &ids, ROWS).await?;
+    let shown = rows.len();
     let more = roots.last().filter(|_| more).map(|last| {
         let cursor = Cursor {
             key: key(last, request.sort),
             id: last.id,
-            rank: after.map_or(0, |c| c.rank) + ROOTS,
+            rank: after.map_or(0, |c| c.rank) + i64::try_from(roots.len()).unwrap_or(ROOTS),
         };
         cursor.to_text(&name)
     });
+    let mut items = model::items(tree::arrange(rows, request.sort), reading);
+    if let ([root], Some(first)) = (&roots[..], items.first_mut()) {
+        let size = sizes.get(&root.id).copied().unwrap_or(0);
+        first.continues += (size - i64::try_from(shown).unwrap_or(size)).max(0);
+    }
     Ok(Loaded {
-        thread: arranged(rows, request.sort, reading),
+        thread: Thread::new(items),
         more,
         is_paged: true,
     })
+}
+
+/// How many of these top comments fit on one page: at least one.
+fn fitting(roots: &[Root], sizes: &HashMap<i64, i64>) -> usize {
+    let mut rows = 0;
+    let fit = roots
+        .iter()
+        .take_while(|root| {
+            rows += sizes.get(&root.id).copied().unwrap_or(1);
+            rows <= ROWS
+        })
+        .count();
+    fit.max(1).min(roots.len())
 }
 
 fn arranged(rows: Vec<CommentRow>, sort: Sort, reading: Reading<'_>) -> Thread {
@@ -135,4 +165,23 @@ async fn roots(
         }
     };
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_takes_what_fits_and_at_least_one() {
+        let roots = [1, 2, 3].map(|id| Root {
+            id,
+            confidence: 0.0,
+            created_at: DateTime::UNIX_EPOCH,
+        });
+        let sizes = |all: [i64; 3]| HashMap::from([(1, all[0]), (2, all[1]), (3, all[2])]);
+        assert_eq!(fitting(&roots, &sizes([10, 20, 30])), 3);
+        assert_eq!(fitting(&roots, &sizes([150, 150, 1])), 2);
+        assert_eq!(fitting(&roots, &sizes([5_000, 1, 1])), 1);
+        assert_eq!(fitting(&[], &HashMap::new()), 0);
+    }
 }

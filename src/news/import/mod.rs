@@ -121,7 +121,7 @@ pub async fn hn(
     queries::create_stage(&mut tx).await?;
     reader::stage(&mut tx, files, &mut summary, &mut progress).await?;
     progress(Progress::Sort);
-    queries::index_stage(&mut tx).await?;
+    queries::create_keys(&mut tx).await?;
     summary.repeated = queries::delete_repeated(&mut tx).await?;
     summary.known = queries::delete_known(&mut tx).await?;
     summary.options = fold_options(&mut tx).await?;

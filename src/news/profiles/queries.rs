@@ -53,10 +53,8 @@ pub async fn find(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<Us
                              WHERE ur.user_id = u.id), 1::smallint) AS "rank!"
              FROM users u
              LEFT JOIN user_bodies b ON b.user_id = u.id
-            WHERE u.username = $1
-               OR u.name_key = lower($1)
-            ORDER BY u.username = $1 DESC
-            LIMIT 1"#,
+            WHERE u.id = coalesce((SELECT id FROM users WHERE username = $1),
+                                  (SELECT id FROM users WHERE name_key = lower($1)))"#,
         name,
     )
     .fetch_optional(db)

@@ -9,7 +9,7 @@
 //! | log (`tracing-actix-web`, [`log::RequestSpan`]) | one span and one line a request, with its final status |
 //! | [`headers`] | security headers stand on every answer, errors and refusals included |
 //! | [`limit`] | the cheap limit by address, before all that costs anything |
-//! | compress | what is rendered below leaves compressed |
+//! | [`compress`] | what is rendered below leaves compressed |
 //! | [`boundary`] | turns every bare error below it into a page or an envelope |
 //! | session, identity | read the cookie; a guest costs nothing |
 //! | viewer (`accounts`) | who that is and what they may do, in one query |
@@ -20,6 +20,7 @@
 //! headers. It short-circuits with an `Ok` response.
 
 pub mod boundary;
+pub mod compress;
 pub mod condition;
 pub mod context;
 pub mod guard;

@@ -26,7 +26,8 @@ pub async fn widen(conn: &mut PgConnection) -> Result<()> {
     run(
         conn,
         "SELECT CASE WHEN pg_my_temp_schema() = 0 THEN set_config('temp_buffers', '128MB', false) END,
-                set_config('work_mem', '64MB', false)",
+                set_config('work_mem', '64MB', false),
+                set_config('jit', 'off', false)",
     )
     .await?;
     Ok(())
@@ -58,20 +59,26 @@ pub async fn create_stage(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Makes the stage quick to search, once it is full.
-pub async fn index_stage(conn: &mut PgConnection) -> Result<()> {
-    run(conn, "CREATE INDEX hn_stage_seq ON hn_stage (seq)").await?;
+/// Sets the keys of what is staged apart from the texts, once the stage is full: who answers whom is then found out
+/// without reading a text, and what is left out is left out here.
+pub async fn create_keys(conn: &mut PgConnection) -> Result<()> {
     run(
         conn,
-        "CREATE INDEX hn_stage_hn_id ON hn_stage (hn_id) WHERE kind <> 'user'",
+        "CREATE TEMPORARY TABLE hn_keys ON COMMIT DROP AS
+         SELECT seq, kind, hn_id, name, parent, created_at, state, points
+           FROM hn_stage",
     )
     .await?;
+    run(conn, "CREATE UNIQUE INDEX ON hn_stage (seq)").await?;
+    run(conn, "CREATE UNIQUE INDEX ON hn_keys (seq)").await?;
+    run(conn, "CREATE INDEX ON hn_keys (hn_id) WHERE kind <> 'user'").await?;
     run(
         conn,
-        "CREATE INDEX hn_stage_parent ON hn_stage (parent) WHERE kind IN ('comment', 'option')",
+        "CREATE INDEX ON hn_keys (parent) WHERE kind IN ('comment', 'option')",
     )
     .await?;
-    run(conn, "ANALYZE hn_stage").await?;
+    run(conn, "ANALYZE hn_stage (seq)").await?;
+    run(conn, "ANALYZE hn_keys").await?;
     Ok(())
 }
 
@@ -79,10 +86,10 @@ pub async fn index_stage(conn: &mut PgConnection) -> Result<()> {
 pub async fn delete_repeated(conn: &mut PgConnection) -> Result<u64> {
     run(
         conn,
-        "DELETE FROM hn_stage s
+        "DELETE FROM hn_keys s
           USING (SELECT seq,
                         row_number() OVER (PARTITION BY hn_id, CASE WHEN kind = 'user' THEN name END ORDER BY seq) AS nth
-                   FROM hn_stage) n
+                   FROM hn_keys) n
           WHERE n.seq = s.seq
             AND n.nth > 1",
     )
@@ -93,7 +100,7 @@ pub async fn delete_repeated(conn: &mut PgConnection) -> Result<u64> {
 pub async fn delete_known(conn: &mut PgConnection) -> Result<u64> {
     let posts = run(
         conn,
-        "DELETE FROM hn_stage s
+        "DELETE FROM hn_keys s
           USING posts p
           WHERE s.kind <> 'user'
             AND p.hn_id = CASE WHEN s.kind = 'option' THEN s.parent ELSE s.hn_id END",
@@ -101,7 +108,7 @@ pub async fn delete_known(conn: &mut PgConnection) -> Result<u64> {
     .await?;
     let comments = run(
         conn,
-        "DELETE FROM hn_stage s USING comments c WHERE s.kind <> 'user' AND c.hn_id = s.hn_id",
+        "DELETE FROM hn_keys s USING comments c WHERE s.kind <> 'user' AND c.hn_id = s.hn_id",
     )
     .await?;
     Ok(posts + comments)
@@ -124,10 +131,12 @@ pub async fn list_polls(conn: &mut PgConnection, after: i64) -> Result<Vec<Poll>
     let rows = sqlx::query(
         "SELECT p.seq, p.source, array_agg(o.source ORDER BY o.hn_id) AS options,
                 array_agg(coalesce(o.points, 0) ORDER BY o.hn_id) AS points
-           FROM hn_stage p
-           JOIN hn_stage o ON o.parent = p.hn_id AND o.kind = 'option' AND o.state = 'live'
-          WHERE p.kind = 'post'
-            AND p.seq > $1
+           FROM hn_keys k
+           JOIN hn_keys ok ON ok.parent = k.hn_id AND ok.kind = 'option' AND ok.state = 'live'
+           JOIN hn_stage p ON p.seq = k.seq
+           JOIN hn_stage o ON o.seq = ok.seq
+          WHERE k.kind = 'post'
+            AND k.seq > $1
           GROUP BY p.seq, p.source
           ORDER BY p.seq
           LIMIT 500",
@@ -160,7 +169,7 @@ pub async fn set_text(conn: &mut PgConnection, seq: i64, source: &str, html: &st
 
 /// Drops the answers that are in their polls' texts now, and counts them.
 pub async fn delete_folded(conn: &mut PgConnection) -> Result<u64> {
-    run(conn, "DELETE FROM hn_stage o USING hn_stage p WHERE o.kind = 'option' AND p.kind = 'post' AND p.hn_id = o.parent").await
+    run(conn, "DELETE FROM hn_keys o USING hn_keys p WHERE o.kind = 'option' AND p.kind = 'post' AND p.hn_id = o.parent").await
 }
 
 /// Tells the planner what is there now.

@@ -16,7 +16,7 @@ pub async fn list_people(conn: &mut PgConnection) -> Result<()> {
                 max(points) FILTER (WHERE kind = 'user') AS karma,
                 NULL::bigint AS user_id,
                 false AS is_new
-           FROM hn_stage
+           FROM hn_keys
           WHERE name ~ '^[A-Za-z0-9_-]{1,40}$'
           GROUP BY name",
     )
@@ -84,7 +84,7 @@ pub async fn insert_people(conn: &mut PgConnection) -> Result<u64> {
 pub async fn count_unnamed(conn: &mut PgConnection) -> Result<u64> {
     sqlx::query_scalar(
         "SELECT count(*)
-           FROM hn_stage s
+           FROM hn_keys s
            LEFT JOIN hn_people h ON h.name = s.name
           WHERE s.name IS NOT NULL
             AND h.user_id IS NULL",
@@ -99,9 +99,10 @@ pub async fn insert_abouts(conn: &mut PgConnection) -> Result<()> {
     sqlx::query(
         "INSERT INTO user_bodies (user_id, source, html, renderer)
          SELECT h.user_id, s.source, s.html, $1
-           FROM hn_stage s
-           JOIN hn_people h ON h.name = s.name
-          WHERE s.kind = 'user'
+           FROM hn_keys k
+           JOIN hn_people h ON h.name = k.name
+           JOIN hn_stage s ON s.seq = k.seq
+          WHERE k.kind = 'user'
             AND s.source <> ''
             AND h.is_new
          ON CONFLICT DO NOTHING",
@@ -129,7 +130,7 @@ pub async fn count_on_people(conn: &mut PgConnection) -> Result<()> {
                              THEN least(coalesce(sum(greatest(coalesce(s.points, 1) - 1, 0)) FILTER (WHERE s.kind = 'post'), 0), 1000000000)::integer
                              ELSE 0
                         END AS gain
-                   FROM hn_stage s
+                   FROM hn_keys s
                    JOIN hn_people h ON h.name = s.name
                   WHERE s.state = 'live'
                     AND h.user_id IS NOT NULL

@@ -8,8 +8,8 @@ pub async fn number_posts(conn: &mut PgConnection) -> Result<u64> {
     let posts = run(
         conn,
         "CREATE TEMPORARY TABLE hn_posts ON COMMIT DROP AS
-         SELECT s.hn_id, s.seq, nextval(pg_get_serial_sequence('posts', 'id')) AS id
-           FROM (SELECT hn_id, seq FROM hn_stage WHERE kind = 'post' ORDER BY hn_id) s",
+         SELECT s.hn_id, s.seq, nextval((SELECT pg_get_serial_sequence('posts', 'id'))) AS id
+           FROM (SELECT hn_id, seq FROM hn_keys WHERE kind = 'post' ORDER BY hn_id) s",
     )
     .await?;
     run(conn, "CREATE UNIQUE INDEX ON hn_posts (hn_id)").await?;
@@ -42,37 +42,47 @@ pub async fn create_places(conn: &mut PgConnection) -> Result<()> {
 
 /// Places the comments that answer a post, staged or here, or a comment that is here.
 pub async fn place_first(conn: &mut PgConnection) -> Result<u64> {
-    run(
+    let under_new = run(
         conn,
         "INSERT INTO hn_places
-         SELECT n.hn_id, n.seq, n.id, n.post_id, n.parent_id, coalesce(n.root_id, n.id), n.depth, 0
-           FROM (SELECT s.hn_id, s.seq, nextval(pg_get_serial_sequence('comments', 'id')) AS id,
-                        p.post_id, p.parent_id, p.root_id, p.depth
-                   FROM hn_stage s
-                   JOIN LATERAL (
-                            SELECT h.id AS post_id, NULL::bigint AS parent_id, NULL::bigint AS root_id, 0 AS depth
-                              FROM hn_posts h
-                             WHERE h.hn_id = s.parent
-                             UNION ALL
-                            SELECT p.id, NULL, NULL, 0
-                              FROM posts p
-                             WHERE p.hn_id = s.parent
-                             UNION ALL
-                            SELECT c.post_id, c.id, c.root_id, c.depth + 1
-                              FROM comments c
-                             WHERE c.hn_id = s.parent) p ON true
+         SELECT n.hn_id, n.seq, n.id, n.post_id, NULL, n.id, 0, 0
+           FROM (SELECT s.hn_id, s.seq, p.id AS post_id,
+                        nextval((SELECT pg_get_serial_sequence('comments', 'id'))) AS id
+                   FROM hn_keys s
+                   JOIN hn_posts p ON p.hn_id = s.parent
                   WHERE s.kind = 'comment') n",
     )
-    .await
+    .await?;
+    let under_old = run(
+        conn,
+        "INSERT INTO hn_places
+         SELECT n.hn_id, n.seq, n.id, n.post_id, NULL, n.id, 0, 0
+           FROM (SELECT s.hn_id, s.seq, p.id AS post_id,
+                        nextval((SELECT pg_get_serial_sequence('comments', 'id'))) AS id
+                   FROM hn_keys s
+                   JOIN posts p ON p.hn_id = s.parent
+                  WHERE s.kind = 'comment') n",
+    )
+    .await?;
+    let answers = run(
+        conn,
+        "INSERT INTO hn_places
+         SELECT s.hn_id, s.seq, nextval((SELECT pg_get_serial_sequence('comments', 'id'))), c.post_id, c.id, c.root_id, c.depth + 1, 0
+           FROM hn_keys s
+           JOIN comments c ON c.hn_id = s.parent
+          WHERE s.kind = 'comment'",
+    )
+    .await?;
+    Ok(under_new + under_old + answers)
 }
 
 /// Places the comments that answer those of the round before.
 pub async fn place_next(conn: &mut PgConnection, round: i32) -> Result<u64> {
     Ok(sqlx::query(
         "INSERT INTO hn_places
-         SELECT s.hn_id, s.seq, nextval(pg_get_serial_sequence('comments', 'id')), p.post_id, p.id, p.root_id, p.depth + 1, p.round + 1
+         SELECT s.hn_id, s.seq, nextval((SELECT pg_get_serial_sequence('comments', 'id'))), p.post_id, p.id, p.root_id, p.depth + 1, p.round + 1
            FROM hn_places p
-           JOIN hn_stage s ON s.parent = p.hn_id AND s.kind = 'comment'
+           JOIN hn_keys s ON s.parent = p.hn_id AND s.kind = 'comment'
           WHERE p.round = $1",
     )
     .bind(round)
@@ -95,7 +105,7 @@ pub async fn sum_up_threads(conn: &mut PgConnection) -> Result<()> {
         "CREATE TEMPORARY TABLE hn_threads ON COMMIT DROP AS
          SELECT p.post_id, count(*)::integer AS living, max(s.created_at) AS active_at
            FROM hn_places p
-           JOIN hn_stage s ON s.seq = p.seq
+           JOIN hn_keys s ON s.seq = p.seq
           WHERE s.state = 'live'
           GROUP BY p.post_id",
     )
@@ -109,7 +119,7 @@ pub async fn sum_up_threads(conn: &mut PgConnection) -> Result<()> {
 pub async fn delete_orphans(conn: &mut PgConnection) -> Result<u64> {
     run(
         conn,
-        "DELETE FROM hn_stage s
+        "DELETE FROM hn_keys s
           WHERE s.kind IN ('comment', 'option')
             AND NOT EXISTS (SELECT 1 FROM hn_places p WHERE p.seq = s.seq)",
     )
@@ -120,10 +130,10 @@ pub async fn delete_orphans(conn: &mut PgConnection) -> Result<u64> {
 pub async fn list_missing(conn: &mut PgConnection, limit: usize) -> Result<Vec<(i64, i64)>> {
     sqlx::query_as(
         "SELECT s.hn_id, s.parent
-           FROM hn_stage s
+           FROM hn_keys s
           WHERE s.kind IN ('comment', 'option')
             AND NOT EXISTS (SELECT 1 FROM hn_places p WHERE p.seq = s.seq)
-            AND NOT EXISTS (SELECT 1 FROM hn_stage o WHERE o.hn_id = s.parent AND o.kind IN ('comment', 'post') AND o.seq <> s.seq)
+            AND NOT EXISTS (SELECT 1 FROM hn_keys o WHERE o.hn_id = s.parent AND o.kind IN ('comment', 'post') AND o.seq <> s.seq)
           ORDER BY s.hn_id
           LIMIT $1",
     )

@@ -10,7 +10,8 @@ pub async fn insert_domains(conn: &mut PgConnection) -> Result<()> {
         conn,
         "INSERT INTO domains (name)
          SELECT DISTINCT s.domain
-           FROM hn_stage s
+           FROM hn_posts p
+           JOIN hn_stage s ON s.seq = p.seq
           WHERE s.domain IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = s.domain)
          ON CONFLICT DO NOTHING",
