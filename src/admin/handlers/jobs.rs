@@ -110,11 +110,16 @@ fn kind_row(kind: KindStats) -> JobKindRow {
     let standing = if kind.dead > 0 {
         Standing::Failing
     } else if kind.retrying > 0 || kind.overdue_seconds.is_some_and(|s| s > LATE) {
-        Standing::Slow
+        Standing::Due
     } else {
         Standing::Well
     };
     JobKindRow {
+        word: match standing {
+            Standing::Well => "well",
+            Standing::Due => "behind",
+            Standing::Failing => "given up",
+        },
         standing,
         kind: kind.kind,
         queued: kind.queued,
@@ -159,7 +164,7 @@ fn job_row(row: jobs::Row) -> JobRow {
         },
         standing: match state {
             jobs::State::Dead => Standing::Failing,
-            jobs::State::Queued if row.attempts > 0 => Standing::Slow,
+            jobs::State::Queued if row.attempts > 0 => Standing::Due,
             _ => Standing::Well,
         },
         attempts: row.attempts,
