@@ -7,28 +7,37 @@ use actix_identity::IdentityMiddleware;
 use actix_session::{SessionMiddleware, config::PersistentSession};
 use actix_web::{
     App, HttpServer,
+    body::MessageBody,
     cookie::{self, Key, SameSite},
-    dev::Server,
+    dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::from_fn,
     web::{Data, PathConfig},
 };
 use anyhow::Context as _;
 use secrecy::SecretString;
 use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 use tracing_actix_web::TracingLogger;
 
 use crate::{
     accounts,
     config::{Config, Environment},
     news,
-    ops::health,
+    ops::{health, listener},
     platform::{
+        activity::{self, Activity},
+        cache::{Cache, bus::Bus},
         db::{self, Db, migrate},
         flags::{self, Flags},
+        health::{Checks, checks},
         jobs::{self, Failure, Limits, Registry, Runner},
         kv::{self, Kv},
         limits::{Limiter, Rate},
         notify::{Mailer, mail},
+        observe::{
+            metrics::{self, Metrics},
+            system::{self, System},
+        },
         process::home::Home,
         settings::{self, Settings},
         shutdown::{Outcome, Shutdown, Signals, Stage, TOTAL},
@@ -36,7 +45,9 @@ use crate::{
     },
     routes,
     web::{
-        assets, cookies,
+        assets,
+        cache::{Pages, renderer},
+        cookies,
         error::Error,
         middleware::{
             boundary::boundary,
@@ -46,6 +57,8 @@ use crate::{
             headers::headers,
             limit::limit,
             log::RequestSpan,
+            page_cache::page_cache,
+            record::record,
         },
         session::{self, ActixStore, Store},
         signing::{Keys, random_token},
@@ -55,6 +68,17 @@ use crate::{
 
 /// How often each instance reads the settings anew.
 const SETTINGS_EVERY: Duration = Duration::from_secs(5);
+/// How often the activity log gets its next month, and loses its oldest.
+const ACTIVITY_EVERY: Duration = Duration::from_secs(3_600);
+/// How often caches are rid of what is over.
+const CACHE_SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often what the routes did is stored.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long the start waits for the line to other instances, and for the first pages: not at the price of the start.
+const LINE_LIMIT: Duration = Duration::from_millis(300);
+const WARM_LIMIT: Duration = Duration::from_secs(2);
+/// How long writing the last of the activity log may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is noted when flags were last asked for.
 const FLAGS_NOTED_EVERY: Duration = Duration::from_secs(60);
 /// Deletes what has run out: sessions, form nonces, mailed links, old jobs.
@@ -184,6 +208,7 @@ pub fn kept_secret(config: &Config) -> anyhow::Result<SecretString> {
 pub struct Application {
     state: Data<State>,
     port: u16,
+    ops_port: Option<u16>,
     server: Server,
 }
 
@@ -222,7 +247,17 @@ impl Application {
             .await
             .context("the flags cannot be read")?;
         assets::read_from_disk(config.dev);
-        health::mark_started();
+        let instance = random_token(9);
+        let bus = Bus::open(kv.as_ref(), &db, instance.clone());
+        let observe = &config.observe;
+        let pages = Pages::new(bus.clone(), observe.caching, observe.cache_pages_bytes);
+        pages.set_wanted(settings.get().cache_pages);
+        let cache = Cache::new(kv.clone(), bus.clone(), observe.caching);
+        let (heard_pages, heard_cache) = (pages.clone(), cache.clone());
+        bus.listen(move |message| {
+            heard_pages.hear(message);
+            heard_cache.hear(message);
+        });
         let state = Data::new(State {
             sessions: Store::new(kv.as_ref(), &db),
             limiter: Limiter::new(
@@ -239,17 +274,30 @@ impl Application {
             mailer: mailer(&config, &settings.get().site_name)?,
             tasks: Tasks::new(),
             shutting_down: shutdown.flag(),
+            pages,
+            cache,
+            activity: Activity::new(config.observe.activity),
+            metrics: Metrics::default(),
+            system: System::default(),
+            checks: Checks::default(),
             settings,
             flags,
             db,
             kv,
             config: Arc::new(config),
         });
+        register_checks(&state);
+        bus.wait_up(LINE_LIMIT).await;
+        start_renderer(&state, shutdown)?;
+        observe_all(&state, instance, shutdown);
+        state.pages.warm(routes::PARAMETERLESS, WARM_LIMIT).await;
         let (port, server) = listen(&state)?;
         register(&state, &server, shutdown)?;
+        let ops_port = listen_to_operators(&state, shutdown)?;
         Ok(Self {
             state,
             port,
+            ops_port,
             server,
         })
     }
@@ -257,6 +305,11 @@ impl Application {
     /// The port that was bound.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The operators' port, where there is one.
+    pub fn ops_port(&self) -> Option<u16> {
+        self.ops_port
     }
 
     /// What handlers reach; for the command line and for tests.
@@ -308,10 +361,7 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> an
     let refreshed = state.clone();
     tasks.every("settings", SETTINGS_EVERY, move || {
         let state = refreshed.clone();
-        async move {
-            state.settings.refresh(&state.db).await?;
-            state.flags.refresh(&state.db).await
-        }
+        async move { refresh(&state).await }
     });
     let noted = state.clone();
     tasks.every("flags asked for", FLAGS_NOTED_EVERY, move || {
@@ -329,8 +379,7 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> an
                     () = token.cancelled() => return Ok::<_, sqlx::Error>(()),
                     () = heard.notified() => {}
                 }
-                state.settings.refresh(&state.db).await?;
-                state.flags.refresh(&state.db).await?;
+                refresh(&state).await?;
             }
         }
     });
@@ -379,6 +428,19 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> an
     Ok(())
 }
 
+/// Reads settings and flags anew, and has the pages follow.
+async fn refresh(state: &State) -> sqlx::Result<()> {
+    let before = state.settings.get();
+    state.settings.refresh(&state.db).await?;
+    let now = state.settings.get();
+    if now != before {
+        state.pages.set_wanted(now.cache_pages);
+        // The site's name stands on every page.
+        state.pages.clear();
+    }
+    state.flags.refresh(&state.db).await
+}
+
 /// Every kind of job, and when the periodic ones come.
 fn jobs(state: &Data<State>) -> anyhow::Result<Registry> {
     let mut registry = Registry::new();
@@ -392,6 +454,7 @@ fn jobs(state: &Data<State>) -> anyhow::Result<Registry> {
             news::posts::queries::delete_old_submissions(&mut conn).await?;
             accounts::letters::queries::delete_old_tokens(&mut conn).await?;
             accounts::tokens::queries::delete_old(&mut conn).await?;
+            metrics::delete_old(&mut conn).await?;
             jobs::sweep(&mut conn).await?;
             Ok(())
         }
@@ -433,21 +496,10 @@ fn listen(state: &Data<State>) -> anyhow::Result<(u16, Server)> {
     let workers = state.config.http.workers;
     let state = state.clone();
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(state.clone())
-            .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
-            .configure(routes::configure)
-            .wrap(from_fn(when(is_for_members, require_member)))
-            .wrap(from_fn(accounts::middleware::viewer))
-            .wrap(IdentityMiddleware::default())
-            .wrap(sessions(&state))
-            .wrap(from_fn(boundary))
-            .wrap(from_fn(compress))
-            .wrap(from_fn(limit))
-            .wrap(from_fn(headers))
-            .wrap(TracingLogger::<RequestSpan>::new())
-            .wrap(from_fn(context))
-            .wrap(from_fn(health::probes))
+        if state.config.observe.monitoring {
+            actix_web::rt::spawn(state.system.watch());
+        }
+        site(&state)
     })
     .workers(workers)
     // Head and body leave in two writes: without this the second waits 40 ms for the other side's acknowledgement.
@@ -458,6 +510,198 @@ fn listen(state: &Data<State>) -> anyhow::Result<(u16, Server)> {
     .listen(listener)?
     .run();
     Ok((port, server))
+}
+
+/// The whole stack.
+fn site(
+    state: &Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = actix_web::Error,
+        InitError = (),
+    > + use<>,
+> {
+    App::new()
+        .app_data(state.clone())
+        .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
+        .configure(routes::configure)
+        .wrap(from_fn(when(is_for_members, require_member)))
+        .wrap(from_fn(accounts::middleware::viewer))
+        .wrap(IdentityMiddleware::default())
+        .wrap(sessions(state))
+        .wrap(from_fn(boundary))
+        .wrap(from_fn(compress))
+        .wrap(TracingLogger::<RequestSpan>::new())
+        .wrap(from_fn(page_cache))
+        .wrap(from_fn(limit))
+        .wrap(from_fn(record))
+        .wrap(from_fn(headers))
+        .wrap(from_fn(context))
+        .wrap(from_fn(health::probes))
+}
+
+/// The operators' own port, where one is wanted: the same endpoints, no sessions, nothing forwarded.
+fn listen_to_operators(
+    state: &Data<State>,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<Option<u16>> {
+    let Some(bind) = state.config.http.ops_bind else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(bind)
+        .with_context(|| format!("cannot listen on {bind} for operators"))?;
+    let port = listener.local_addr()?.port();
+    let state = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .configure(listener::configure)
+            .wrap(from_fn(listener::refuse_forwarded))
+            .wrap(from_fn(record))
+            .wrap(from_fn(headers))
+            .wrap(from_fn(context))
+    })
+    .workers(1)
+    .client_request_timeout(HEAD_LIMIT)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    let task = AbortOnDropHandle::new(tokio::spawn(server));
+    // Last of all: operators watch the end, too.
+    shutdown.register(
+        "operators' port",
+        Stage::Disconnect,
+        Duration::from_secs(1),
+        move || async move {
+            handle.stop(false).await;
+            drop(task);
+            Ok::<_, std::convert::Infallible>(())
+        },
+    );
+    Ok(Some(port))
+}
+
+/// The checks that every site has; others are registered by their owners.
+fn register_checks(state: &State) {
+    state.checks.register(checks::database(state.db.clone()));
+    if let Some(kv) = &state.kv {
+        state.checks.register(checks::redis(kv.clone()));
+    }
+    state.checks.register(checks::memory());
+    state
+        .checks
+        .register(checks::disk(state.config.databases.data_dir.clone()));
+}
+
+/// Starts the thread that makes guests' pages which nobody waits for.
+fn start_renderer(state: &Data<State>, shutdown: &mut Shutdown) -> anyhow::Result<()> {
+    if !state.config.observe.caching {
+        return Ok(());
+    }
+    let jobs = state.pages.open();
+    let made_for = state.clone();
+    std::thread::Builder::new()
+        .name("renderer".to_owned())
+        .spawn(move || match actix_web::rt::Runtime::new() {
+            Ok(runtime) => runtime.block_on(renderer(site(&made_for), jobs)),
+            Err(error) => tracing::error!(error = %error, "the renderer does not start"),
+        })
+        .context("the renderer's thread does not start")?;
+    let closing = Closing(state.pages.clone());
+    shutdown.register(
+        "renderer",
+        Stage::Work,
+        Duration::from_secs(1),
+        move || async move {
+            drop(closing);
+            Ok::<_, std::convert::Infallible>(())
+        },
+    );
+    Ok(())
+}
+
+/// Ends the renderer when the shutdown is over, or was given up.
+struct Closing(Pages);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What looks at the process while it runs, and writes down what it sees.
+fn observe_all(state: &Data<State>, instance: String, shutdown: &mut Shutdown) {
+    let swept = state.clone();
+    state.tasks.every("cache", CACHE_SWEEP_EVERY, move || {
+        let state = swept.clone();
+        async move {
+            state.pages.sweep();
+            state.cache.sweep();
+            Ok::<_, Error>(())
+        }
+    });
+    if state.config.observe.monitoring {
+        let watch = AbortOnDropHandle::new(tokio::spawn(state.system.watch()));
+        shutdown.register(
+            "watch",
+            Stage::Work,
+            Duration::from_secs(1),
+            move || async move {
+                drop(watch);
+                Ok::<_, std::convert::Infallible>(())
+            },
+        );
+        let sampled = state.clone();
+        let sample = move || {
+            let system = sampled.system.clone();
+            async move {
+                let sample = tokio::task::spawn_blocking(move || system.sample());
+                sample.await.map(|_| ())
+            }
+        };
+        tokio::spawn(sample());
+        state.tasks.every("system", system::EVERY, sample);
+        let stored = state.clone();
+        state.tasks.every("minutes", MINUTE, move || {
+            let (state, instance) = (stored.clone(), instance.clone());
+            async move { store_minute(&state, &instance).await }
+        });
+    }
+    let mut writer = None;
+    if state.activity.is_on() {
+        let maintained = state.clone();
+        let maintain = move || {
+            let state = maintained.clone();
+            async move { activity::maintain(&state.db, chrono::Utc::now()).await }
+        };
+        tokio::spawn(maintain());
+        state.tasks.every("activity", ACTIVITY_EVERY, maintain);
+        writer = Some(AbortOnDropHandle::new(tokio::spawn(
+            state.activity.clone().run(state.db.clone()),
+        )));
+    }
+    let (activity, db) = (state.activity.clone(), state.db.clone());
+    shutdown.register("activity", Stage::Flush, FLUSH_LIMIT, move || async move {
+        if let Some(writer) = writer {
+            writer.abort();
+            // Its batch is back in the queue once it is gone.
+            let _ = writer.await;
+        }
+        activity.flush(db).await
+    });
+}
+
+async fn store_minute(state: &State, instance: &str) -> Result<(), Error> {
+    let minutes = state.metrics.routes().take_minute();
+    if !minutes.is_empty() {
+        let at = chrono::Utc::now() - chrono::TimeDelta::seconds(30);
+        metrics::insert(&mut state.db.conn().await?, at, instance, &minutes).await?;
+    }
+    Ok(())
 }
 
 /// The crate signs its cookie; here the signature adds nothing, since the token is 256 random bits looked up by their

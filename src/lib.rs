@@ -19,7 +19,8 @@
 //!
 //! `app.rs` draws the stack that it passes (the order and its reasons: [`web::middleware`]); [`routes`] names the handler
 //! and who may call it; the handler calls queries on a [`platform::db::Conn`], fills a view, and answers with
-//! [`web::render`]. What goes wrong is a [`web::error::Error`], which the boundary turns into a page, or on `/api` into
+//! [`web::render`]. A guest's page that is kept never gets that far: [`web::middleware::page_cache`] answers it. What goes
+//! wrong is a [`web::error::Error`], which the boundary turns into a page, or on `/api` into
 //! an envelope.
 //!
 //! # Invariants
@@ -41,6 +42,6 @@ pub mod cli;
 pub mod config; // the only reader of the environment
 pub mod news; // the product, in vertical slices
 pub mod ops; // what probes and operators call
-pub mod platform; // mechanisms: databases, limits, settings, events, shutdown; no HTTP, no news
+pub mod platform; // mechanisms: databases, caches, limits, metrics, health, settings, events, shutdown; no HTTP, no news
 pub mod routes; // every URL, its handler, and who may call it: the table of contents
 pub mod web; // the HTTP shell: errors, forms, sessions, tokens, rendering, the stacks // one file a subcommand

@@ -27,6 +27,7 @@ use crate::{
         tags::handlers as tags,
         votes::handlers as votes,
     },
+    ops::{cache, health, metrics},
     web::{
         assets,
         error::Error,
@@ -34,6 +35,21 @@ use crate::{
         pages,
     },
 };
+
+/// Guests' pages that need nothing in their address: made before the site is ready.
+pub const PARAMETERLESS: &[&str] = &[
+    "/",
+    "/newest",
+    "/active",
+    "/top",
+    "/ask",
+    "/show",
+    "/comments",
+    "/tags",
+    "/about",
+    "/guidelines",
+    "/privacy",
+];
 
 /// Every address of the site.
 pub fn configure(config: &mut ServiceConfig) {
@@ -329,6 +345,20 @@ pub fn configure(config: &mut ServiceConfig) {
     // Files
     config.service(at("/static/{file}", [get(Guest, assets::show)]));
 
+    // Operators; the probes are answered before the router
+    config.service(at("/health", [get(Guest, health::show)]));
+    config.service(at("/api/health", [get(Guest, health::services)]));
+    config.service(at("/metrics", [get(Operator("read"), metrics::show)]));
+    config.service(at("/cache/stats", [get(Operator("read"), cache::stats)]));
+    config.service(at(
+        "/cache/tag/{tag}",
+        [delete(Operator("write"), cache::delete_tag)],
+    ));
+    config.service(at(
+        "/cache/{pattern:.*}",
+        [delete(Operator("write"), cache::delete_matching)],
+    ));
+
     config.default_service(web::to(async || Err::<String, _>(Error::NotFound)));
 }
 
@@ -374,21 +404,6 @@ where
     }
 }
 
-fn post<F, Args>(access: Access, handler: F) -> Entry
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Entry {
-        method: Method::POST,
-        route: Route::new()
-            .guard(Post())
-            .to(handler)
-            .wrap(from_fn(guard(access))),
-    }
-}
-
 fn delete<F, Args>(access: Access, handler: F) -> Entry
 where
     F: Handler<Args>,
@@ -399,6 +414,21 @@ where
         method: Method::DELETE,
         route: Route::new()
             .guard(Delete())
+            .to(handler)
+            .wrap(from_fn(guard(access))),
+    }
+}
+
+fn post<F, Args>(access: Access, handler: F) -> Entry
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Entry {
+        method: Method::POST,
+        route: Route::new()
+            .guard(Post())
             .to(handler)
             .wrap(from_fn(guard(access))),
     }

@@ -106,6 +106,21 @@ pub struct Limits {
     pub window: Duration,
 }
 
+/// What is kept ready, counted and noted (S15-S17, S24-S30).
+#[derive(Clone, Debug)]
+pub struct Observe {
+    /// Whether guests' pages and computed values are kept. `FEATURE_CACHING`
+    pub caching: bool,
+    /// Most bytes that guests' pages take. `CACHE_PAGES_MB`, in MiB
+    pub cache_pages_bytes: u64,
+    /// Whether requests are counted by route, and `/metrics` is there. `FEATURE_METRICS`
+    pub metrics: bool,
+    /// Whether the machine is looked at, and minutes of routes are stored. `FEATURE_MONITORING`
+    pub monitoring: bool,
+    /// Whether the activity log is written. `ACTIVITY_LOG`
+    pub activity: bool,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -132,6 +147,8 @@ pub struct Config {
     pub databases: Databases,
     /// Limits on writing.
     pub limits: Limits,
+    /// Caches, metrics, the activity log.
+    pub observe: Observe,
     /// Outgoing mail.
     pub mail: Mail,
     /// Logging.
@@ -197,6 +214,13 @@ impl Config {
                 window: Duration::from_secs(
                     r.within("RATE_LIMIT_WINDOW", 900, 1, 86_400_u32).into(),
                 ),
+            },
+            observe: Observe {
+                caching: r.parse("FEATURE_CACHING", true, "true or false"),
+                cache_pages_bytes: r.within("CACHE_PAGES_MB", 64_u64, 1, 65_536) * 1_024 * 1_024,
+                metrics: r.parse("FEATURE_METRICS", true, "true or false"),
+                monitoring: r.parse("FEATURE_MONITORING", true, "true or false"),
+                activity: r.parse("ACTIVITY_LOG", true, "true or false"),
             },
             mail: Mail::read(&mut r),
             log: Log {

@@ -6,6 +6,7 @@ pub mod domains; // posts by where they link to
 pub mod import; // Hacker News items, and its addresses
 pub mod lists; // front page, newest, active, top, ask, show, over
 pub mod moderation; // removing, restoring, banning, and the public log
+pub mod outdated; // which kept pages a change makes outdated
 pub mod posts; // one post
 pub mod profiles; // what everyone may see of a user
 pub mod tags; // posts by tag

@@ -1,133 +1,119 @@
-//! Probes (S31): `/health/live`, `/health/ready` and `/health`. Must not know sessions, limits or pages.
+//! Probes (S31) and health (S30): `/health/live`, `/health/ready`, `/health`, `/api/health`. Must not know what the checks
+//! look at.
 //!
-//! They are answered by a middleware outside of everything else, so that they tell of a process whose other parts are in
-//! trouble. They say no details: who probes is not asked who they are.
+//! The probes are answered by a middleware outside of everything else, so that they tell of a process whose other parts
+//! are in trouble. They say no details: who probes is not asked who they are. Somebody with a session or a token is let
+//! through to [`show`], where operators see what each check found.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::{
-    Error, HttpResponse,
+    Error as ActixError, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{Method, header},
     middleware::Next,
     web::Data,
 };
-use chrono::{SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
-use crate::web::state::State;
+use crate::{
+    platform::health::Status,
+    web::{cookies, error::Error, session, state::State, viewer::Caller},
+};
 
-/// When the process began to serve; uptime counts from here.
-static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-
-/// No check takes longer.
-const CHECK_LIMIT: Duration = Duration::from_secs(1);
-
-/// Marks the begin of the uptime; later calls change nothing.
-pub fn mark_started() {
-    STARTED.get_or_init(Instant::now);
-}
-
-fn uptime() -> f64 {
-    STARTED.get_or_init(Instant::now).elapsed().as_secs_f64()
-}
+/// No probe takes longer, whatever the checks do.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Middleware function, see the module.
 pub async fn probes<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let asked = matches!(*request.method(), Method::GET | Method::HEAD);
+) -> Result<ServiceResponse<EitherBody<B>>, ActixError> {
+    if !request.path().starts_with("/health")
+        || !matches!(*request.method(), Method::GET | Method::HEAD)
+    {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
     let answer = match request.path() {
-        "/health/live" if asked => live(),
-        "/health/ready" if asked => ready(&state).await,
-        "/health" if asked => whole(&state).await,
+        "/health/live" => live(&state),
+        "/health/ready" => ready(&state).await,
+        "/health" if !is_somebody(&request, &state) => whole(&state, false).await,
         _ => return Ok(next.call(request).await?.map_into_left_body()),
     };
     Ok(request.into_response(answer).map_into_right_body())
 }
 
-fn live() -> HttpResponse {
-    answer(true, json!({ "status": "alive", "uptime": uptime() }))
+fn is_somebody(request: &ServiceRequest, state: &State) -> bool {
+    let session = cookies::name(session::COOKIE, state.config.http.secure());
+    request.headers().contains_key(header::AUTHORIZATION) || request.cookie(&session).is_some()
 }
 
-async fn ready(state: &State) -> HttpResponse {
-    if state.shutting_down.is_set() {
-        return answer(false, json!({ "status": "shutting-down" }));
-    }
-    match database(state).await {
-        true => answer(true, json!({ "status": "ready" })),
-        false => answer(false, json!({ "status": "unhealthy" })),
-    }
+fn may_see_details(request: &HttpRequest) -> bool {
+    Caller::get(request)
+        .viewer
+        .as_ref()
+        .is_some_and(|viewer| viewer.may_any("ops", "read"))
 }
 
-/// Unhealthy when a critical part is (the database), degraded when another is (Redis).
-async fn whole(state: &State) -> HttpResponse {
-    let (database, redis) = tokio::join!(database(state), redis(state));
-    let checks = [
-        Some(("database", true, database)),
-        redis.map(|up| ("redis", false, up)),
-    ];
-    let checks: Vec<_> = checks.into_iter().flatten().collect();
-    let word = |critical: bool, up: bool| match (critical, up) {
-        (_, true) => "healthy",
-        (true, false) => "unhealthy",
-        (false, false) => "degraded",
-    };
-    let count = |status: &str| {
-        checks
-            .iter()
-            .filter(|(_, critical, up)| word(*critical, *up) == status)
-            .count()
-    };
-    let status = ["unhealthy", "degraded"]
-        .into_iter()
-        .find(|s| count(s) > 0)
-        .unwrap_or("healthy");
-    let each: serde_json::Map<String, Value> = checks
+/// `GET /health`, for somebody who may be an operator.
+///
+/// # Errors
+/// None; the signature is a handler's.
+pub async fn show(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
+    Ok(whole(&state, may_see_details(&request)).await)
+}
+
+/// `GET /api/health`: each part by its name; details for operators.
+///
+/// # Errors
+/// None; the signature is a handler's.
+pub async fn services(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
+    let details = may_see_details(&request);
+    let report = state.checks.report(details).await;
+    let services: Vec<_> = report
+        .checks
         .iter()
-        .map(|(name, critical, up)| {
-            (
-                (*name).to_owned(),
-                json!({ "status": word(*critical, *up) }),
-            )
-        })
+        .map(|(name, check)| json!({ "service": name, "status": check.status, "details": check.details }))
         .collect();
+    Ok(answer(
+        report.status != Status::Unhealthy,
+        &json!({ "services": services }),
+    ))
+}
+
+/// Whether the process runs at all.
+pub(super) fn live(state: &State) -> HttpResponse {
     answer(
-        status != "unhealthy",
-        json!({
-            "status": status,
-            "timestamp": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
-            "uptime": uptime(),
-            "checks": each,
-            "summary": {
-                "total": checks.len(),
-                "healthy": count("healthy"),
-                "degraded": count("degraded"),
-                "unhealthy": count("unhealthy"),
-            },
-        }),
+        true,
+        &json!({ "status": "alive", "uptime": state.checks.uptime() }),
     )
 }
 
-async fn database(state: &State) -> bool {
-    state.db.ping(CHECK_LIMIT).await.is_ok()
+/// Whether the site can serve.
+pub(super) async fn ready(state: &State) -> HttpResponse {
+    if state.shutting_down.is_set() {
+        return answer(false, &json!({ "status": "shutting-down" }));
+    }
+    match tokio::time::timeout(LIMIT, state.checks.is_ready()).await {
+        Ok(true) => answer(true, &json!({ "status": "ready" })),
+        Ok(false) | Err(_) => answer(false, &json!({ "status": "unhealthy" })),
+    }
 }
 
-async fn redis(state: &State) -> Option<bool> {
-    let kv = state.kv.as_ref()?;
-    Some(
-        kv.query::<String>(&deadpool_redis::redis::cmd("PING"))
-            .await
-            .is_ok(),
-    )
+/// The report of all checks.
+pub(super) async fn whole(state: &State, details: bool) -> HttpResponse {
+    match tokio::time::timeout(LIMIT, state.checks.report(details)).await {
+        Ok(report) => answer(report.status != Status::Unhealthy, &report),
+        Err(_) => answer(false, &json!({ "status": "unhealthy" })),
+    }
 }
 
-fn answer(good: bool, body: Value) -> HttpResponse {
+fn answer(good: bool, body: &impl Serialize) -> HttpResponse {
     let mut response = if good {
         HttpResponse::Ok()
     } else {

@@ -1,3 +1,7 @@
 //! What probes and operators call. Must not know news.
 
+pub mod cache; // what is cached, and dropping it
 pub mod health; // is it alive, ready, well?
+pub mod listener; // the operators' own port
+pub mod metrics; // what was counted
+mod prometheus; // the same as text

@@ -1,14 +1,17 @@
 //! Mechanisms: databases, processes, limits, settings, events, jobs, mail, shutdown. Knows nothing of HTTP, pages or news.
 
+pub mod activity; // who requested what
 pub mod audit; // who changed what in the console
+pub mod cache; // values computed once, kept in memory and in Redis, dropped everywhere at once
 pub mod db; // PostgreSQL: connections with deadlines, migrations, the embedded server
 pub mod events; // streams of what happened, with expected versions
 pub mod flags; // what is on, for whom
+pub mod health; // is each part well?
 pub mod jobs; // work that must not be lost, as rows in PostgreSQL
 pub mod kv; // Redis: bounded calls, the embedded server
 pub mod limits; // how often is too often
 pub mod notify; // mail
-pub mod observe; // logs
+pub mod observe; // logs, metrics, the machine
 pub mod probe; // does a dependency answer?
 pub mod process; // supervised child processes, whose user they run as, where their files lie
 pub mod settings; // what the operator may change while it runs

@@ -2,7 +2,7 @@
 //! sessions, and must not look at a body.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     rc::Rc,
     sync::Arc,
@@ -40,6 +40,8 @@ pub struct Context {
     pub address: IpAddr,
     /// `User-Agent`, at most 300 characters, or `unknown`.
     pub agent: String,
+    /// The route that answered, where the router was not asked: a kept page knows the one that made it.
+    pub route: OnceCell<Arc<str>>,
 }
 
 /// Longest `User-Agent` that is kept, in characters.
@@ -68,10 +70,9 @@ impl Context {
             started: Instant::now(),
             now: Utc::now(),
             address: client_address(peer, headers, http),
-            agent: text(headers, header::USER_AGENT.as_str()).map_or_else(
-                || "unknown".to_owned(),
-                |a| a.chars().take(AGENT_MAX).collect(),
-            ),
+            agent: text(headers, header::USER_AGENT.as_str())
+                .map_or_else(|| "unknown".to_owned(), shortened),
+            route: OnceCell::new(),
         }
     }
 
@@ -94,6 +95,7 @@ impl Context {
             now: Utc::now(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             agent: "unknown".into(),
+            route: OnceCell::new(),
         })
     }
 }
@@ -107,6 +109,14 @@ pub fn limit_address(address: IpAddr) -> IpAddr {
         }
         v4 => v4,
     }
+}
+
+fn shortened(agent: &str) -> String {
+    let end = agent
+        .char_indices()
+        .nth(AGENT_MAX)
+        .map_or(agent.len(), |(at, _)| at);
+    agent[..end].to_owned()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -9,6 +9,10 @@ use serde_json::json;
 
 use super::error::Error;
 
+/// Stands in the extensions of a request whose failure is for programs, although it is not below `/api`.
+#[derive(Clone, Copy, Debug)]
+pub struct WantsEnvelope;
+
 /// The envelope of what was asked for.
 pub fn success(found: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok()

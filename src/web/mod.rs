@@ -1,6 +1,8 @@
 //! The HTTP shell: everything between a socket and a handler that is not about news. Must not know product tables.
 
+pub mod activity;
 pub mod assets;
+pub mod cache;
 pub mod chrome;
 pub mod context;
 pub mod cookies;

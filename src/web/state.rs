@@ -5,12 +5,22 @@ use std::sync::Arc;
 use crate::{
     config::Config,
     platform::{
-        db::Db, flags::Flags, kv::Kv, limits::Limiter, notify::Mailer, settings::Settings,
-        shutdown::ShuttingDown, tasks::Tasks,
+        activity::Activity,
+        cache::Cache,
+        db::Db,
+        flags::Flags,
+        health::Checks,
+        kv::Kv,
+        limits::Limiter,
+        notify::Mailer,
+        observe::{metrics::Metrics, system::System},
+        settings::Settings,
+        shutdown::ShuttingDown,
+        tasks::Tasks,
     },
 };
 
-use super::{session::Store, signing::Keys};
+use super::{cache::Pages, session::Store, signing::Keys};
 
 /// One per process, shared by all workers as `web::Data<State>`.
 pub struct State {
@@ -22,6 +32,18 @@ pub struct State {
     pub kv: Option<Kv>,
     /// Where sessions live.
     pub sessions: Store,
+    /// Guests' finished pages.
+    pub pages: Pages,
+    /// Values that are computed once.
+    pub cache: Cache,
+    /// Who requested what.
+    pub activity: Activity,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The machine and the process.
+    pub system: System,
+    /// Whether each part is well.
+    pub checks: Checks,
     /// Limits on requests.
     pub limiter: Limiter,
     /// What signs cookies and form tokens.

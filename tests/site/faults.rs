@@ -9,6 +9,19 @@ use crate::support::{Answer, Mode, Options, Proxy, TestSite, Upstream, Visitor};
 
 /// A site whose PostgreSQL is reached through a proxy.
 async fn behind_postgres_proxy(pool: PgPool, without_redis: bool) -> (TestSite, Proxy) {
+    let (through, proxy) = postgres_proxy(&pool).await;
+    let options = Options {
+        // What is kept answers without a database: tests/site/caching.rs.
+        environment: vec![("FEATURE_CACHING", "false".to_owned())],
+        postgres: Some(through),
+        without_redis,
+        ..Options::default()
+    };
+    (TestSite::start_with(pool, options).await, proxy)
+}
+
+/// A proxy before the test's PostgreSQL, and the way through it.
+pub async fn postgres_proxy(pool: &PgPool) -> (sqlx::postgres::PgConnectOptions, Proxy) {
     let direct = (*pool.connect_options()).clone();
     let upstream = match direct.get_socket() {
         Some(folder) => Upstream::Unix(folder.join(format!(".s.PGSQL.{}", direct.get_port()))),
@@ -26,12 +39,7 @@ async fn behind_postgres_proxy(pool: PgPool, without_redis: bool) -> (TestSite, 
     if let Some(database) = direct.get_database() {
         through = through.database(database);
     }
-    let options = Options {
-        postgres: Some(through),
-        without_redis,
-        ..Options::default()
-    };
-    (TestSite::start_with(pool, options).await, proxy)
+    (through, proxy)
 }
 
 async fn timed(visitor: &Visitor, path: &str) -> (Answer, Duration) {

@@ -124,7 +124,7 @@ async fn s12_calls_of_the_api_are_counted_and_refused_in_the_envelope(pool: PgPo
 #[sqlx::test]
 async fn s12_reading_is_limited_far_higher_and_the_limit_is_live(pool: PgPool) {
     let site = TestSite::start_with(pool, limited("1000")).await;
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     operator
         .get("/admin/settings/limits.reads")
         .await

@@ -283,7 +283,7 @@ async fn s38_without_a_mail_server_a_development_site_keeps_letters_for_its_oper
         .get("/dev/outbox")
         .await
         .expect_status(403);
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     let page = operator.get("/dev/outbox").await.expect_status(200);
     assert!(page.body.contains("alice@example.org") && page.body.contains("/email/verify/"));
 }
@@ -315,6 +315,6 @@ async fn s38_without_a_mail_server_a_production_site_says_so(pool: PgPool) {
             .await,
         0
     );
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     operator.get("/dev/outbox").await.expect_status(404);
 }

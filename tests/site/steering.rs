@@ -10,7 +10,7 @@ use crate::support::{PASSWORD, TestSite, eventually};
 async fn s33_a_setting_is_changed_live_on_every_instance_and_audited(pool: PgPool) {
     let one = TestSite::start_without_redis(pool.clone()).await;
     let two = TestSite::start_without_redis(pool).await;
-    let operator = one.signed_up_as("oper", "admin").await;
+    let operator = one.signed_up_as("olga", "admin").await;
     let page = operator.get("/admin/settings").await.expect_status(200);
     assert_eq!(page.text("h1"), "Every setting has its default");
     operator
@@ -34,7 +34,7 @@ async fn s33_a_setting_is_changed_live_on_every_instance_and_audited(pool: PgPoo
     let audit = operator.get("/admin/audit?subject=setting:").await;
     let rows = audit.texts("tbody tr");
     assert_eq!(rows.len(), 1);
-    for part in ["oper", "setting:site.name", "BetterNews", "Elsewhere"] {
+    for part in ["olga", "setting:site.name", "BetterNews", "Elsewhere"] {
         assert!(rows[0].contains(part), "{part} in {}", rows[0]);
     }
     operator
@@ -56,7 +56,7 @@ async fn s33_a_setting_is_changed_live_on_every_instance_and_audited(pool: PgPoo
 #[sqlx::test]
 async fn s33_a_value_out_of_its_bounds_is_told_and_not_kept(pool: PgPool) {
     let site = TestSite::start(pool).await;
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     operator.get("/admin/settings/limits.signups").await;
     let told = operator
         .post("/admin/settings/limits.signups", &[("value", "0")])
@@ -73,7 +73,7 @@ async fn s33_a_value_out_of_its_bounds_is_told_and_not_kept(pool: PgPool) {
 #[sqlx::test]
 async fn s33_sign_ups_close_at_once(pool: PgPool) {
     let site = TestSite::start(pool).await;
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     operator.get("/admin/settings/signup.mode").await;
     operator
         .post("/admin/settings/signup.mode", &[("value", "invite")])
@@ -90,7 +90,7 @@ async fn s33_sign_ups_close_at_once(pool: PgPool) {
 async fn s33_the_console_pages_are_closed_to_all_but_operators(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let user = site.signed_up("alice").await;
-    let moderator = site.signed_up_as("mod", "moderator").await;
+    let moderator = site.signed_up_as("mona", "moderator").await;
     for path in [
         "/admin/settings",
         "/admin/settings/site.name",
@@ -114,7 +114,7 @@ async fn s33_the_console_pages_are_closed_to_all_but_operators(pool: PgPool) {
 #[sqlx::test]
 async fn s34_a_flag_is_made_given_conditions_tried_and_deleted(pool: PgPool) {
     let site = TestSite::start(pool).await;
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     site.signed_up("alice").await;
     operator.get("/admin/flags").await.expect_status(200);
     operator
@@ -142,7 +142,7 @@ async fn s34_a_flag_is_made_given_conditions_tried_and_deleted(pool: PgPool) {
         ("is_on", "1"),
         ("segments", "staff"),
         ("segments", "new"),
-        ("users", "alice, oper"),
+        ("users", "alice, olga"),
         ("confirm", "polls"),
     ];
     operator
@@ -190,7 +190,7 @@ async fn s34_a_flag_is_made_given_conditions_tried_and_deleted(pool: PgPool) {
 async fn s34_a_flag_is_switched_on_every_instance_and_notes_when_it_was_asked_for(pool: PgPool) {
     let one = TestSite::start_without_redis(pool.clone()).await;
     let two = TestSite::start_without_redis(pool).await;
-    let operator = one.signed_up_as("oper", "admin").await;
+    let operator = one.signed_up_as("olga", "admin").await;
     assert!(two.state.flags.is_on("docs", None));
     operator.get("/admin/flags/docs").await;
     operator
@@ -215,7 +215,7 @@ async fn s34_a_flag_is_switched_on_every_instance_and_notes_when_it_was_asked_fo
 #[sqlx::test]
 async fn s39_the_console_shows_jobs_and_runs_and_deletes_them(pool: PgPool) {
     let site = TestSite::start(pool).await;
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     let mut conn = site.state.db.conn().await.expect("a connection");
     let job = NewJob::new("accounts.verify_email", json!({}));
     let id = jobs::enqueue(&mut conn, &job)
@@ -263,14 +263,14 @@ async fn s39_the_console_shows_jobs_and_runs_and_deletes_them(pool: PgPool) {
             == 1
     })
     .await;
-    let audit = operator.get("/admin/audit?actor=oper").await;
+    let audit = operator.get("/admin/audit?actor=olga").await;
     assert_eq!(audit.texts("tbody tr").len(), 3);
 }
 
 #[sqlx::test]
 async fn s04_a_site_for_members_leads_guests_to_log_in(pool: PgPool) {
     let site = TestSite::start(pool).await;
-    let operator = site.signed_up_as("oper", "admin").await;
+    let operator = site.signed_up_as("olga", "admin").await;
     let guest = site.visitor();
     guest.get("/").await.expect_status(200);
     guest.get("/?access=private").await.expect_status(303);
@@ -294,6 +294,6 @@ async fn s04_a_site_for_members_leads_guests_to_log_in(pool: PgPool) {
         guest.get(open).await.expect_status(200);
     }
     guest.get("/login").await;
-    guest.log_in("oper", PASSWORD).await.expect_status(303);
+    guest.log_in("olga", PASSWORD).await.expect_status(303);
     guest.get("/newest").await.expect_status(200);
 }

@@ -73,6 +73,7 @@ pub async fn update(
     let html = markup::render(&form.about);
     let mut conn = state.db.conn().await?;
     queries::set_about(&mut conn, viewer.id, &form.about, &html, markup::RENDERER).await?;
+    state.pages.invalidate(&[format!("user:{}", viewer.id)]);
     Ok(render::see_other_saying(
         &state,
         "/settings/profile",

@@ -20,10 +20,10 @@ use crate::{
         queries::{self, Filter, Listed},
         views::{RoleChoice, UserRow, UsersIndexPage, UsersShowPage},
     },
-    news::moderation::model::Reason,
+    news::{moderation::model::Reason, outdated},
     platform::db::Conn,
     web::{
-        chrome,
+        activity, chrome,
         context::Context,
         error::Error,
         form::{Form, FormErrors, Query},
@@ -215,6 +215,8 @@ pub async fn set_roles(
     conn.begin().await?;
     let changed = roles::set(&mut conn, viewer, subject.id, &form.roles, change).await?;
     conn.commit().await?;
+    outdated::moderation(&state.pages, Some(subject.id));
+    activity::did(&request, "user.set_roles", "user", subject.id);
     let said = match changed {
         0 => format!("{} has these roles already.", subject.username),
         _ => format!("The roles of {} are set.", subject.username),

@@ -17,6 +17,7 @@ use super::{
     },
 };
 use crate::{
+    news::outdated,
     news::posts::{
         handlers::{discussion, earlier, remember, rendered},
         model::Post,
@@ -24,6 +25,7 @@ use crate::{
     },
     platform::db::Conn,
     web::{
+        activity, cache,
         context::Context,
         error::Error,
         form::{Form, FormErrors, wants_fragment},
@@ -82,6 +84,7 @@ pub async fn show(
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
     let (comment, post) = load(&mut conn, &caller, *id).await?;
+    cache::tag(&request, format!("post:{}", post.card.id));
     let form = form::empty(post.card.id, Some(*id));
     let view = show_page(&request, &mut conn, &caller, (comment, post), form).await?;
     render::page(&request, &view)
@@ -258,6 +261,8 @@ pub async fn create(
         return Ok(render::see_other(&made));
     }
     conn.commit().await?;
+    outdated::comment(&state.pages, post.card.id, Some(viewer.id));
+    activity::did(&request, "comment.create", "comment", id);
     if !wants_fragment(&request) {
         return Ok(render::see_other(&path));
     }
@@ -461,6 +466,8 @@ pub async fn update(
     }
     queries::set_body(&mut conn, *id, text.as_str(), &html, markup::RENDERER).await?;
     conn.commit().await?;
+    outdated::comment(&state.pages, post.card.id, comment.author_id);
+    activity::did(&request, "comment.edit", "comment", *id);
     Ok(render::see_other(&path_in_thread(&post, *id)))
 }
 
@@ -491,6 +498,7 @@ pub async fn delete_form(
 /// # Errors
 /// As [`delete_form`].
 pub async fn delete(
+    request: HttpRequest,
     state: Data<State>,
     caller: Caller,
     id: Path<i64>,
@@ -508,6 +516,8 @@ pub async fn delete(
         queries::add_to_comment_count(&mut conn, author, -1).await?;
     }
     conn.commit().await?;
+    outdated::comment_state(&state.pages, post.card.id, comment.author_id);
+    activity::did(&request, "comment.delete", "comment", *id);
     Ok(render::see_other_saying(
         &state,
         &format!("{}#comments", post.card.path()),

@@ -22,7 +22,7 @@ use crate::{
     },
     platform::db::Conn,
     web::{
-        chrome,
+        cache, chrome,
         context::Context,
         error::Error,
         form::Query,
@@ -60,6 +60,7 @@ async fn respond(
     cursor: Option<Cursor>,
     rows: Vec<Listed>,
 ) -> Result<HttpResponse, Error> {
+    cache::tag(request, "comments");
     let shown = cursor.map_or(0, |c| c.rank);
     let (rows, more) = paging::split(rows, PAGE_SIZE);
     let more = rows.last().filter(|_| more).map(|last| {
@@ -172,6 +173,7 @@ pub async fn by_author(
     let user = profiles::queries::find(&mut conn, &name)
         .await?
         .ok_or(Error::NotFound)?;
+    cache::tag(&request, format!("user:{}", user.id));
     let address = format!("/users/{}/comments", chrome::encode(&user.username));
     let list = format!("comments-{}", user.id);
     let listing = Listing {

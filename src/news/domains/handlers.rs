@@ -11,7 +11,7 @@ use crate::{
         listing::{Continued, Listing},
         queries as lists,
     },
-    web::{chrome, error::Error, form::Query, page::Place, state::State, viewer::Caller},
+    web::{cache, chrome, error::Error, form::Query, page::Place, state::State, viewer::Caller},
 };
 
 /// `GET /domains/{domain}`
@@ -30,6 +30,7 @@ pub async fn show(
     if !queries::exists(&mut conn, &domain).await? {
         return Err(Error::NotFound);
     }
+    cache::tag(&request, format!("domain:{domain}"));
     let listing = Listing {
         name: "domain",
         path: &format!("/domains/{}", chrome::encode(&domain)),

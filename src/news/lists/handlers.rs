@@ -11,6 +11,7 @@ use super::{
 use crate::{
     news::posts::views::ListPage,
     web::{
+        cache,
         context::Context,
         error::Error,
         form::Query,
@@ -87,6 +88,7 @@ async fn filtered(
     caller: &Caller,
     query: &FrontQuery,
 ) -> Result<HttpResponse, Error> {
+    cache::tag(request, "lists");
     let sort = match query.sort_by.as_deref().or(query.sort.as_deref()) {
         None | Some("") => FilterSort::Hot,
         Some("points") => FilterSort::Points,

@@ -10,6 +10,7 @@ use crate::{
         views::{ListPage, PostItem},
     },
     web::{
+        cache,
         error::Error,
         page::{Page, Place, Tab},
         paging::{self, Cursor, Key},
@@ -76,6 +77,8 @@ impl Listing<'_> {
         window: &Window,
         rows: Vec<PostCard>,
     ) -> Result<HttpResponse, Error> {
+        cache::tag(request, "lists");
+        cache::tag(request, format!("list:{}", self.name));
         let shown = window.after.map_or(0, |c| c.rank);
         let (rows, more) = paging::split(rows, PAGE_SIZE);
         let more = rows.last().filter(|_| more).map(|last| {

@@ -14,10 +14,13 @@ use super::{
     views::{DeletePage, EditPage, NewPage, PostPreview, ShowPage},
 };
 use crate::{
-    news::comments::{self, tree::Sort, views::Discussion},
-    platform::db::Conn,
+    news::{
+        comments::{self, tree::Sort, views::Discussion},
+        outdated,
+    },
+    platform::{cache::Options, db::Conn},
     web::{
-        chrome,
+        activity, cache, chrome,
         context::Context,
         error::{Error, violated},
         form::{Form, FormErrors, Query},
@@ -42,7 +45,7 @@ pub async fn new_form(
     state: Data<State>,
     Query(form): Query<Submitted>,
 ) -> Result<HttpResponse, Error> {
-    let tags = queries::list_tag_names(&mut state.db.conn().await?).await?;
+    let tags = known_tags(&state, &mut state.db.conn().await?).await?;
     let form = Submitted {
         nonce: random_token(12),
         ..form
@@ -79,7 +82,7 @@ pub async fn preview(
     state: Data<State>,
     Form(form): Form<Submitted>,
 ) -> Result<HttpResponse, Error> {
-    let tags = queries::list_tag_names(&mut state.db.conn().await?).await?;
+    let tags = known_tags(&state, &mut state.db.conn().await?).await?;
     match form.validate() {
         Ok(valid) => {
             let preview = PostPreview {
@@ -115,7 +118,7 @@ pub async fn create(
     let valid = match form.validate() {
         Ok(valid) => valid,
         Err(errors) => {
-            let tags = queries::list_tag_names(&mut conn).await?;
+            let tags = known_tags(&state, &mut conn).await?;
             return render::invalid(&request, &new_page(&request, &form, errors, None, tags));
         }
     };
@@ -136,8 +139,20 @@ pub async fn create(
         return Ok(render::see_other(&made));
     }
     conn.commit().await?;
+    outdated::post(&state.pages, id, Some(viewer.id));
+    outdated::tags(&state.cache, &valid.tags).await;
+    activity::did(&request, "post.create", "post", id);
     tracing::info!(post.id = id, user.id = viewer.id, "submitted");
     Ok(render::see_other(&path))
+}
+
+/// Names of tags for completing while typing. They change rarely, and every form needs them.
+async fn known_tags(state: &State, conn: &mut Conn) -> Result<Vec<String>, Error> {
+    let options = Options::default().invalidate_on(outdated::TAGS_CHANGED);
+    let names = state
+        .cache
+        .get_or("tags:names", &options, queries::list_tag_names(conn));
+    Ok(names.await?)
 }
 
 /// Markdown as safe HTML; a long text is rendered off the worker.
@@ -282,6 +297,7 @@ async fn show_at(
         Some(text) => Sort::parse(text)
             .ok_or_else(|| Error::bad_request("The order is best, newest or oldest."))?,
     };
+    cache::tag(&request, format!("post:{id}"));
     let whole = query.all.as_deref().is_some_and(|a| !matches!(a, "" | "0"));
     let mut conn = state.db.conn().await?;
     let post = queries::find(&mut conn, id, caller.id())
@@ -460,7 +476,7 @@ pub async fn edit_form(
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
     let post = editable(&mut conn, &request, caller.viewer()?, *id).await?;
-    let tags = queries::list_tag_names(&mut conn).await?;
+    let tags = known_tags(&state, &mut conn).await?;
     let form = Submitted {
         title: post.card.title.clone(),
         url: post.card.url.clone().unwrap_or_default(),
@@ -508,7 +524,7 @@ pub async fn update(
     let valid = match form.validate() {
         Ok(valid) => valid,
         Err(errors) => {
-            let tags = queries::list_tag_names(&mut conn).await?;
+            let tags = known_tags(&state, &mut conn).await?;
             return render::invalid(&request, &edit_page(&request, &post, &form, errors, tags));
         }
     };
@@ -525,6 +541,9 @@ pub async fn update(
     queries::insert_tags(&mut conn, &valid.tags).await?;
     queries::set_tags(&mut conn, *id, &valid.tags).await?;
     conn.commit().await?;
+    outdated::post(&state.pages, *id, post.card.author_id);
+    outdated::tags(&state.cache, &valid.tags).await;
+    activity::did(&request, "post.edit", "post", *id);
     Ok(render::see_other(&model::path(*id, valid.title.as_str())))
 }
 
@@ -570,6 +589,7 @@ pub async fn delete_form(
 /// # Errors
 /// As [`delete_form`].
 pub async fn delete(
+    request: HttpRequest,
     state: Data<State>,
     caller: Caller,
     id: Path<i64>,
@@ -584,6 +604,8 @@ pub async fn delete(
     }
     queries::add_to_post_count(&mut conn, viewer.id, -1).await?;
     conn.commit().await?;
+    outdated::post_state(&state.pages, *id, Some(viewer.id));
+    activity::did(&request, "post.delete", "post", *id);
     let profile = format!("/users/{}", chrome::encode(&viewer.name));
     Ok(render::see_other_saying(
         &state,

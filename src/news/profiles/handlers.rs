@@ -17,7 +17,7 @@ use crate::{
         queries as lists,
     },
     web::{
-        chrome,
+        cache, chrome,
         context::Context,
         error::Error,
         form::Query,
@@ -79,6 +79,7 @@ pub async fn show(
     if user.username != *name {
         return Ok(render::moved(&path));
     }
+    cache::tag(&request, format!("user:{}", user.id));
     let now = Context::get(&request).now;
     let viewer = caller.viewer.as_deref();
     let is_self = viewer.is_some_and(|v| v.id == user.id);
@@ -125,6 +126,7 @@ pub async fn posts(
     let user = queries::find(&mut conn, &name)
         .await?
         .ok_or(Error::NotFound)?;
+    cache::tag(&request, format!("user:{}", user.id));
     let list = format!("author-{}", user.id);
     let listing = Listing {
         name: &list,

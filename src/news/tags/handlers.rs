@@ -15,6 +15,7 @@ use crate::{
         queries as lists,
     },
     web::{
+        cache,
         error::Error,
         form::Query,
         page::{Page, Place},
@@ -32,6 +33,7 @@ const TAGS_MAX: usize = 10;
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn index(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
+    cache::tag(&request, "lists");
     let tags = queries::list(&mut state.db.conn().await?).await?;
     let item = |tag: queries::Tag| TagItem {
         name: tag.name,
@@ -66,6 +68,9 @@ pub async fn show(
     let tags = queries::list_named(&mut conn, &names).await?;
     if tags.len() != names.len() {
         return Err(Error::NotFound);
+    }
+    for name in &names {
+        cache::tag(&request, format!("tag:{name}"));
     }
     let joined = names.join(",");
     let name = format!(

@@ -11,8 +11,9 @@ use super::{
     views::{Vote, VoteFragment, VoteState, VoteTarget},
 };
 use crate::{
-    news::posts::model::path,
+    news::{outdated, posts::model::path},
     web::{
+        activity,
         error::Error,
         form::{Form, referring_path, wants_fragment},
         page::Page,
@@ -60,6 +61,13 @@ pub async fn vote_post(
         true => queries::insert_post_vote(&mut conn, *id, viewer.id).await?,
         false => queries::delete_post_vote(&mut conn, *id, viewer.id).await?,
     }
+    outdated::post_vote(&state.pages, *id, target.author_id);
+    activity::did(
+        &request,
+        if wanted { "post.vote" } else { "post.unvote" },
+        "post",
+        *id,
+    );
     let target = queries::find_post(&mut conn, *id, viewer.id)
         .await?
         .ok_or(Error::NotFound)?;
@@ -90,6 +98,17 @@ pub async fn vote_comment(
         true => queries::insert_comment_vote(&mut conn, *id, viewer.id).await?,
         false => queries::delete_comment_vote(&mut conn, *id, viewer.id).await?,
     }
+    outdated::comment_vote(&state.pages, target.post_id, target.author_id);
+    activity::did(
+        &request,
+        if wanted {
+            "comment.vote"
+        } else {
+            "comment.unvote"
+        },
+        "comment",
+        *id,
+    );
     let target = queries::find_comment(&mut conn, *id, viewer.id)
         .await?
         .ok_or(Error::NotFound)?;

@@ -5,6 +5,7 @@
 //! pipelined, and none waits for a free connection. The pool hands it out anew, checked, after a failure.
 
 pub mod embedded;
+mod subscription;
 
 use std::fmt;
 use std::future::Future;
@@ -21,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::probe::{Failure, Pace, Probe};
+pub use subscription::Subscription;
 
 /// Why a call gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,8 @@ pub struct Kv {
 
 struct Inner {
     pool: Pool,
+    /// Opens connections of their own, for subscriptions.
+    client: redis::Client,
     /// What calls are sent on; empty until the first call, and after a failure.
     current: Mutex<Option<MultiplexedConnection>>,
     runtime: Handle,
@@ -116,6 +120,7 @@ impl Kv {
     pub fn open(options: &Options) -> Result<Self, Error> {
         let runtime = Handle::current();
         let manager = Manager::new(options.url.expose_secret()).map_err(Error::Refused)?;
+        let client = redis::Client::open(options.url.expose_secret()).map_err(Error::Refused)?;
         let pool = Pool::builder(manager)
             .max_size(1)
             .build()
@@ -135,6 +140,7 @@ impl Kv {
         Ok(Self {
             inner: Arc::new(Inner {
                 pool,
+                client,
                 current: Mutex::new(None),
                 runtime,
                 probe,

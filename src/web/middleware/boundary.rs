@@ -2,7 +2,7 @@
 //! once. Must not know handlers.
 
 use actix_web::{
-    Error as ActixError, HttpResponse,
+    Error as ActixError, HttpMessage, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -14,7 +14,13 @@ use actix_web::{
 use askama::Template;
 
 use crate::web::{
-    context::Context, envelope, error::Error, form, page::Page, render, views::ErrorPage,
+    context::Context,
+    envelope::{self, WantsEnvelope},
+    error::Error,
+    form,
+    page::Page,
+    render,
+    views::ErrorPage,
 };
 
 /// Headers of the bare error that its page keeps.
@@ -54,7 +60,9 @@ pub fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
             (None, None) => tracing::error!(request.id = %id, status = status.as_u16(), "failed"),
         }
     }
-    let mut answer = if request.path().starts_with("/api/") {
+    let for_programs =
+        request.path().starts_with("/api/") || request.extensions().contains::<WantsEnvelope>();
+    let mut answer = if for_programs {
         envelope::failure(status, error)
     } else if matches!(error, Some(Error::LoginRequired)) {
         to_login(&request)

@@ -19,6 +19,7 @@ use futures_util::{FutureExt, StreamExt};
 use super::limit;
 use crate::web::{
     csrf,
+    envelope::WantsEnvelope,
     error::Error,
     form::Fields,
     state::State,
@@ -38,6 +39,8 @@ pub enum Access {
     EvenBanned,
     /// Whose roles allow this action on this resource.
     May(&'static str, &'static str),
+    /// Whose roles allow this action on `ops`. Programs call these: what is refused is an envelope, not a page.
+    Operator(&'static str),
 }
 
 /// Longest body that a form may have, in bytes.
@@ -81,7 +84,12 @@ async fn guarded<B: MessageBody + 'static>(
     };
     let mut response = match checked {
         Ok(()) => handle(request, next).await,
-        Err(error) => ServiceResponse::from_err(error, request.into_parts().0),
+        Err(error) => {
+            if matches!(access, Access::Operator(_)) {
+                request.extensions_mut().insert(WantsEnvelope);
+            }
+            ServiceResponse::from_err(error, request.into_parts().0)
+        }
     };
     limit::tell(&mut response, decision, most);
     Ok(response)
@@ -125,7 +133,7 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
     match access {
         Access::Guest | Access::GuestWithoutToken => Ok(()),
         Access::EvenBanned => caller.viewer().map(|_| ()),
-        Access::Member | Access::May(..) => {
+        Access::Member | Access::May(..) | Access::Operator(_) => {
             let viewer = caller.viewer()?;
             if let (true, Some(ban)) = (changes, &viewer.ban) {
                 let end = ban
@@ -140,6 +148,9 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
             match access {
                 Access::May(resource, action) if !viewer.may_any(resource, action) => {
                     viewer.require(resource, action, &Default::default())
+                }
+                Access::Operator(action) if !viewer.may_any("ops", action) => {
+                    viewer.require("ops", action, &Default::default())
                 }
                 _ => Ok(()),
             }

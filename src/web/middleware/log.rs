@@ -1,5 +1,5 @@
-//! One span and one line a request (S44). Must not know sessions, and never writes a query string, nor a path that holds a
-//! secret.
+//! The span that what is logged below belongs to (S44): which request it was for. Its own line is written by
+//! [`record`](super::record). Must not know sessions, and never holds a query string, nor a path that holds a secret.
 
 use std::borrow::Cow;
 
@@ -30,7 +30,7 @@ pub fn path_to_log(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// Builds the span of a request for `tracing-actix-web`, and writes its line when the answer is ready.
+/// Builds the span of a request for `tracing-actix-web`.
 pub struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
@@ -64,16 +64,11 @@ impl RootSpanBuilder for RequestSpan {
         let _entered = span.enter();
         match outcome {
             Ok(response) => {
-                let context = Context::get(response.request());
-                let route = response.request().match_pattern().unwrap_or_default();
                 let status = response.status();
-                tracing::info!(
-                    http.status = status.as_u16(),
-                    http.route = route,
-                    duration_ms = context.started.elapsed().as_secs_f64() * 1_000.0,
-                    "answered"
-                );
                 if otlp::is_exporting() {
+                    let context = Context::get(response.request());
+                    let pattern = response.request().match_pattern().unwrap_or_default();
+                    let route: &str = context.route.get().map_or(&pattern, |route| route);
                     otlp::rename(&span, format!("{} {route}", response.request().method()));
                     span.record("http.route", route);
                     span.record("http.response.status_code", status.as_u16());

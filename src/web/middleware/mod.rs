@@ -6,10 +6,12 @@
 //! |---|---|
 //! | probes (`ops`) | answer even when everything below is in trouble; no session, no limit, no log line |
 //! | [`context`] | id, address and start belong to every line and every answer below |
-//! | log (`tracing-actix-web`, [`log::RequestSpan`]) | one span and one line a request, with its final status |
 //! | [`headers`] | security headers stand on every answer, errors and refusals included |
+//! | [`record`] | one line, one count and one record a request, with its final status, kept pages included |
 //! | [`limit`] | the cheap limit by address, before all that costs anything |
-//! | [`compress`] | what is rendered below leaves compressed |
+//! | [`page_cache`] | guests' kept pages end the way here; what it keeps is what everything below has made |
+//! | span (`tracing-actix-web`, [`log::RequestSpan`]) | what is logged below says for which request |
+//! | [`compress`] | what is rendered below leaves compressed, unless it is to be kept: then it is compressed above, once |
 //! | [`boundary`] | turns every bare error below it into a page or an envelope |
 //! | session, identity | read the cookie; a guest costs nothing |
 //! | viewer (`accounts`) | who that is and what they may do, in one query |
@@ -27,3 +29,5 @@ pub mod guard;
 pub mod headers;
 pub mod limit;
 pub mod log;
+pub mod page_cache;
+pub mod record;

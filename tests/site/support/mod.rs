@@ -50,6 +50,8 @@ pub fn eventually<F: AsyncFn() -> bool>(what: &str, holds: F) -> impl Future<Out
 pub struct TestSite {
     /// `http://127.0.0.1:PORT`
     pub address: String,
+    /// The same of the operators' port, where there is one.
+    pub ops_address: String,
     /// The test's own database, beside the application's connections.
     pub pool: PgPool,
     /// What handlers reach.
@@ -68,6 +70,8 @@ pub struct Options {
     pub postgres: Option<sqlx::postgres::PgConnectOptions>,
     /// How Redis is reached instead of by `REDIS_URL`.
     pub redis_url: Option<String>,
+    /// What stands before every key in Redis, for two sites that share them.
+    pub redis_prefix: Option<String>,
 }
 
 impl TestSite {
@@ -104,6 +108,9 @@ impl TestSite {
             .await
             .expect("the application starts");
         let address = format!("http://127.0.0.1:{}", application.port());
+        let ops_address = application
+            .ops_port()
+            .map_or_else(String::new, |port| format!("http://127.0.0.1:{port}"));
         let state = application.state().clone();
         let server = tokio::spawn(async move {
             let signals = betternews::platform::shutdown::Signals::listen().expect("signals");
@@ -111,6 +118,7 @@ impl TestSite {
         });
         Self {
             address,
+            ops_address,
             pool,
             state,
             server,
@@ -189,6 +197,9 @@ impl TestSite {
             .execute(&self.pool)
             .await
             .expect("the statement runs");
+        // What is done behind the application's back, it cannot know.
+        self.state.pages.clear();
+        self.state.cache.clear().await;
     }
 }
 
@@ -227,7 +238,10 @@ fn redis(options: &Options) -> Kv {
             .expect("REDIS_URL names a Redis for the tests; script/test starts one")
     });
     let mut kv_options = kv::Options::new(url.into());
-    kv_options.prefix = format!("test-{}:", random_token(9));
+    kv_options.prefix = options
+        .redis_prefix
+        .clone()
+        .unwrap_or_else(|| format!("test-{}:", random_token(9)));
     // A machine that runs many tests at once is slow now and then.
     kv_options.timeout = Duration::from_millis(if options.redis_url.is_some() {
         200

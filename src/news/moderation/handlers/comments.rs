@@ -15,9 +15,11 @@ use crate::{
             queries::{self, Comment},
             views::ActPage,
         },
+        outdated,
     },
     platform::db::Conn,
     web::{
+        activity,
         context::Context,
         error::Error,
         form::{Form, FormErrors},
@@ -150,6 +152,17 @@ async fn act(
         }
     };
     conn.commit().await?;
+    outdated::comment_state(&state.pages, post_id, comment.author_id);
+    outdated::moderation(&state.pages, None);
+    activity::did(
+        request,
+        match verb {
+            Verb::Remove => "comment.remove",
+            Verb::Restore => "comment.restore",
+        },
+        "comment",
+        id,
+    );
     Ok(render::see_other_saying(
         state,
         &format!("/comments/{id}"),

@@ -11,7 +11,7 @@ use crate::{
         views::{LogEntry, LogPage},
     },
     web::{
-        chrome,
+        cache, chrome,
         error::Error,
         form::Query,
         page::Page,
@@ -58,6 +58,7 @@ pub async fn list(
         };
         paging::address("/moderation/log", &[("after", &cursor.to_text(LIST))])
     });
+    cache::tag(&request, "moderation");
     let page = LogPage {
         page: Page::of(&request, "Moderation log"),
         entries: rows.into_iter().map(entry).collect(),

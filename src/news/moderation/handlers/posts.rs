@@ -15,9 +15,11 @@ use crate::{
             queries::{self, Post},
             views::ActPage,
         },
+        outdated,
     },
     platform::db::Conn,
     web::{
+        activity,
         context::Context,
         error::Error,
         form::{Form, FormErrors},
@@ -138,6 +140,17 @@ async fn act(
         }
     };
     conn.commit().await?;
+    outdated::post_state(&state.pages, id, post.author_id);
+    outdated::moderation(&state.pages, None);
+    activity::did(
+        request,
+        match verb {
+            Verb::Remove => "post.remove",
+            Verb::Restore => "post.restore",
+        },
+        "post",
+        id,
+    );
     Ok(render::see_other_saying(
         state,
         &format!("/posts/{id}"),

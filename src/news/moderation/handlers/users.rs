@@ -12,14 +12,17 @@ use crate::{
         self,
         queries::{Subject, find_subject, lock_subject},
     },
-    news::moderation::{
-        acts::{self, Act},
-        model::{Reason, parse_days},
-        views::ActPage,
+    news::{
+        moderation::{
+            acts::{self, Act},
+            model::{Reason, parse_days},
+            views::ActPage,
+        },
+        outdated,
     },
     platform::db::Conn,
     web::{
-        chrome,
+        activity, chrome,
         context::Context,
         error::Error,
         form::{Form, FormErrors},
@@ -102,6 +105,8 @@ pub async fn ban(
     };
     acts::ban_user(&mut conn, subject.id, until, act).await?;
     conn.commit().await?;
+    outdated::moderation(&state.pages, Some(subject.id));
+    activity::did(&request, "user.ban", "user", subject.id);
     drop(conn);
     let said = match state.sessions.end_all(subject.id, None).await {
         Ok(_) => format!("{} is banned, and logged out everywhere.", subject.username),
@@ -154,6 +159,8 @@ pub async fn unban(
     };
     acts::unban_user(&mut conn, subject.id, act).await?;
     conn.commit().await?;
+    outdated::moderation(&state.pages, Some(subject.id));
+    activity::did(&request, "user.unban", "user", subject.id);
     let said = format!("The ban of {} is lifted.", subject.username);
     Ok(render::see_other_saying(&state, &profile(&subject), &said))
 }

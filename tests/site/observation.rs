@@ -1,0 +1,399 @@
+//! What the site notes and tells of itself: the activity log (S15), metrics (S24-S26), health (S30).
+
+use std::time::{Duration, Instant};
+
+use betternews::platform::{
+    activity,
+    health::{Check, Outcome},
+};
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::{
+    faults::postgres_proxy,
+    support::{Mode, Options, TestSite},
+};
+
+fn json(body: &str) -> Value {
+    serde_json::from_str(body).unwrap_or_else(|e| panic!("{e} in {body}"))
+}
+
+/// Waits until the activity log holds `count` rows.
+async fn logged(site: &TestSite, count: i64) {
+    let started = Instant::now();
+    loop {
+        let found: i64 = site.value("SELECT count(*) FROM activity").await;
+        if found >= count {
+            assert_eq!(found, count, "each request once");
+            return;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{found} of {count}: {:?}",
+            site.state.activity.stats()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[sqlx::test]
+async fn s15_every_request_is_logged_with_who_and_what_and_no_secret(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let guest = site.visitor();
+    guest
+        .get("/top?period=day&token=s3cret")
+        .await
+        .expect_status(200);
+    guest
+        .get("/top?token=s3cret&period=day")
+        .await
+        .expect_status(200);
+    guest.get("/nowhere").await.expect_status(404);
+    guest.get("/health/live").await.expect_status(200);
+    let alice = site.signed_up("alice").await;
+    let id = alice
+        .submit_post("A thing to look at", "https://example.org/", "", "")
+        .await;
+    site.state
+        .activity
+        .flush(site.state.db.clone())
+        .await
+        .expect("the log is written");
+    logged(&site, 7).await;
+    let (route, query, status, user): (String, String, i16, Option<i64>) = sqlx::query_as(
+        "SELECT route, query, status, user_id FROM activity WHERE path = '/top' ORDER BY at LIMIT 1",
+    )
+    .fetch_one(&site.pool)
+    .await
+    .expect("a row");
+    assert_eq!(
+        (&*route, &*query, status, user),
+        ("/top", "period=day&token=***", 200, None)
+    );
+    let kept: i64 = site
+        .value("SELECT count(*) FROM activity WHERE action = 'GET /top'")
+        .await;
+    assert_eq!(kept, 2, "a kept page is a request, too, of the same route");
+    let (resource, resource_id, user): (String, i64, Option<i64>) = sqlx::query_as(
+        "SELECT resource, resource_id, user_id FROM activity WHERE action = 'post.create'",
+    )
+    .fetch_one(&site.pool)
+    .await
+    .expect("a row");
+    assert_eq!(
+        (&*resource, resource_id, user.is_some()),
+        ("post", id, true)
+    );
+    let whole: i64 = site
+        .value("SELECT count(*) FROM activity WHERE address = '127.0.0.1' AND length(request_id) > 8 AND duration_us > 0")
+        .await;
+    assert_eq!(whole, 7);
+    assert_eq!(
+        site.value::<i64>(
+            "SELECT count(*) FROM activity WHERE route = '(unknown)' AND status = 404"
+        )
+        .await,
+        1
+    );
+}
+
+#[sqlx::test]
+async fn s15_full_batches_are_written_at_once_and_none_is_lost_while_postgres_is_away(
+    pool: PgPool,
+) {
+    let (through, proxy) = postgres_proxy(&pool).await;
+    let options = Options {
+        postgres: Some(through),
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let guest = site.visitor();
+    guest.get("/about").await.expect_status(200);
+    proxy.set(Mode::Refuse);
+    for _ in 0..249 {
+        guest.get("/about").await.expect_status(200);
+    }
+    proxy.set(Mode::Pass);
+    // Two full batches come by themselves; the rest waits for more or for its time.
+    let started = Instant::now();
+    while site.state.activity.stats().written < 200 {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            site.state.activity.stats()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    logged(&site, 250).await;
+    assert_eq!(site.state.activity.stats().lost, 0);
+}
+
+#[sqlx::test]
+async fn s15_old_rows_go_by_the_month_and_old_addresses_are_shortened(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let now = Utc::now();
+    for (days, address) in [
+        (1, "203.0.113.77"),
+        (40, "203.0.113.77"),
+        (40, "2001:db8:1:2:3::4"),
+        (130, "203.0.113.77"),
+    ] {
+        let at = now - TimeDelta::days(days);
+        sqlx::query("SELECT activity_ensure_month($1)")
+            .bind(at)
+            .execute(&site.pool)
+            .await
+            .expect("a month");
+        sqlx::query(
+            "INSERT INTO activity (at, action, method, route, path, status, duration_us, address, agent, request_id)
+             VALUES ($1, 'test', 'GET', '/', '/', 200, 1, $2::inet, '', '')",
+        )
+        .bind(at)
+        .bind(address)
+        .execute(&site.pool)
+        .await
+        .expect("a row");
+    }
+    activity::maintain(&site.state.db, now)
+        .await
+        .expect("the upkeep");
+    let addresses: Vec<String> =
+        sqlx::query_scalar("SELECT address::text FROM activity WHERE action = 'test' ORDER BY at DESC, family(address)")
+            .fetch_all(&site.pool)
+            .await
+            .expect("rows");
+    assert_eq!(
+        addresses,
+        ["203.0.113.77/32", "203.0.113.0/24", "2001:db8:1::/48"]
+    );
+    let months: i64 = site
+        .value("SELECT count(*) FROM pg_inherits WHERE inhparent = 'activity'::regclass")
+        .await;
+    assert!(
+        (3..=5).contains(&months),
+        "{months}: the month of 130 days ago is dropped, the next one is there"
+    );
+}
+
+#[sqlx::test]
+async fn s24_routes_are_counted_by_pattern_and_unknown_ones_together(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let operator = site.signed_up_as("op", "admin").await;
+    let guest = site.visitor();
+    for number in 0..40 {
+        guest
+            .get(&format!("/nowhere/{number}"))
+            .await
+            .expect_status(404);
+        guest
+            .get(&format!("/posts/{}", 1_000 + number))
+            .await
+            .expect_status(404);
+    }
+    for _ in 0..5 {
+        guest.get("/newest").await.expect_status(200);
+    }
+    guest.get("/metrics").await.expect_status(401);
+    site.signed_up("alice")
+        .await
+        .get("/metrics")
+        .await
+        .expect_status(403);
+    let ask = |path: &str| {
+        operator
+            .client()
+            .get(operator.url(path))
+            .header("accept", "application/json")
+    };
+    let metrics = json(&operator.send(ask("/metrics")).await.expect_status(200).body);
+    for key in [
+        "timestamp",
+        "routes",
+        "system",
+        "cache",
+        "alerts",
+        "circuitBreakers",
+    ] {
+        assert!(metrics.get(key).is_some(), "{key}");
+    }
+    let route = |name: &str| {
+        let all = metrics["routes"].as_array().expect("routes");
+        all.iter()
+            .find(|r| r["route"] == name)
+            .unwrap_or_else(|| panic!("{name} in {all:?}"))
+            .clone()
+    };
+    let newest = route("GET:/newest");
+    assert_eq!(
+        (newest["total"].as_u64(), newest["ok"].as_u64()),
+        (Some(5), Some(5)),
+        "kept pages are counted"
+    );
+    assert!(
+        newest["p99"].as_f64() >= newest["median"].as_f64()
+            && newest["perSecond"].as_f64() > Some(0.0)
+    );
+    let posts = route("GET:/posts/{id}");
+    assert_eq!(
+        (posts["failed"].as_u64(), posts["byStatus"]["404"].as_u64()),
+        (Some(40), Some(40))
+    );
+    assert_eq!(route("GET:(unknown)")["total"], 40);
+    assert!(metrics["system"]["sample"]["memoryTotal"].as_u64() > Some(0));
+    let one = json(&operator.send(ask("/metrics?route=/newest")).await.body);
+    assert_eq!(one["routes"].as_array().map(Vec::len), Some(1));
+}
+
+#[sqlx::test]
+async fn s26_prometheus_gets_well_formed_text(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    site.state
+        .metrics
+        .registry()
+        .counter("things_total", "Things.", &[("kind", "a \"b\"")])
+        .add(3);
+    site.state
+        .metrics
+        .registry()
+        .histogram("wait_seconds", "Waits.", &[])
+        .observe(0.2);
+    site.visitor().get("/newest").await;
+    let operator = site.signed_up_as("op", "admin").await;
+    let answer = operator.get("/metrics").await.expect_status(200);
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = &answer.body;
+    for line in [
+        "# TYPE http_requests_total counter",
+        "http_requests_total{method=\"GET\",route=\"/newest\",status=\"200\"} 1",
+        "http_request_duration_seconds_count{method=\"GET\",route=\"/newest\"} 1",
+        "things_total{kind=\"a \\\"b\\\"\"} 3",
+        "wait_seconds_bucket{le=\"0.25\"} 1",
+        "wait_seconds_bucket{le=\"+Inf\"} 1",
+        "database_up 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
+    for line in text.lines().filter(|l| !l.starts_with('#')) {
+        let value = line.rsplit_once(' ').expect("a value").1;
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
+}
+
+#[sqlx::test]
+async fn s24_metrics_are_off_when_they_are_switched_off(pool: PgPool) {
+    let options = Options {
+        environment: vec![
+            ("FEATURE_METRICS", "false".to_owned()),
+            ("FEATURE_MONITORING", "false".to_owned()),
+        ],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let operator = site.signed_up_as("op", "admin").await;
+    operator.get("/metrics").await.expect_status(404);
+    assert!(site.state.metrics.routes().stats(|_| true).is_empty());
+}
+
+#[sqlx::test]
+async fn s30_health_tells_operators_what_each_check_found_and_others_only_how_it_is(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let guest = site.visitor();
+    let plain = json(&guest.get("/health").await.expect_status(200).body);
+    for check in ["database", "redis", "memory", "disk"] {
+        assert!(plain["checks"][check]["status"].is_string(), "{check}");
+        assert!(
+            plain["checks"][check].get("details").is_none()
+                && plain["checks"][check].get("duration").is_none()
+        );
+    }
+    assert_eq!(plain["summary"]["total"], 4);
+    assert!(plain["uptime"].as_f64() > Some(0.0) && plain["timestamp"].is_string());
+    let member = json(
+        &site
+            .signed_up("alice")
+            .await
+            .get("/health")
+            .await
+            .expect_status(200)
+            .body,
+    );
+    assert!(member["checks"]["database"].get("details").is_none());
+    let operator = site.signed_up_as("op", "admin").await;
+    let details = json(&operator.get("/health").await.expect_status(200).body);
+    let database = &details["checks"]["database"];
+    assert!(
+        database["details"]["latencyMs"].is_number()
+            && database["duration"].is_number()
+            && database["lastCheck"].is_string()
+    );
+    let services = json(&guest.get("/api/health").await.expect_status(200).body);
+    let services = services["services"].as_array().expect("services");
+    assert!(
+        services.iter().any(|s| s["service"] == "database"
+            && s["status"] == "healthy"
+            && s["details"].is_null())
+    );
+}
+
+#[sqlx::test]
+async fn s30_a_failed_critical_check_is_503_and_any_other_only_degrades(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let guest = site.visitor();
+    site.state.checks.register(Check::new("mail", || async {
+        Outcome::unhealthy("No server answers.")
+    }));
+    let report = json(&guest.get("/health").await.expect_status(200).body);
+    assert_eq!(
+        (&report["status"], &report["checks"]["mail"]["status"]),
+        (&Value::from("degraded"), &Value::from("degraded"))
+    );
+    guest.get("/health/ready").await.expect_status(200);
+    site.state
+        .checks
+        .register(Check::new("frozen", std::future::pending).critical());
+    let started = Instant::now();
+    let report = json(&guest.get("/health").await.expect_status(503).body);
+    assert_eq!(
+        (&report["status"], &report["summary"]["unhealthy"]),
+        (&Value::from("unhealthy"), &Value::from(1))
+    );
+    guest.get("/health/ready").await.expect_status(503);
+    assert!(started.elapsed() < Duration::from_secs(5), "nothing hangs");
+    guest.get("/health/live").await.expect_status(200);
+}
+
+#[sqlx::test]
+async fn s25_minutes_of_routes_are_stored_and_dropped_after_thirty_days(pool: PgPool) {
+    use betternews::platform::observe::metrics;
+    let site = TestSite::start(pool).await;
+    site.visitor().get("/newest").await;
+    let minutes = site.state.metrics.routes().take_minute();
+    let mut conn = site.state.db.conn().await.expect("a connection");
+    for days in [0, 31] {
+        metrics::insert(
+            &mut conn,
+            Utc::now() - TimeDelta::days(days),
+            "test",
+            &minutes,
+        )
+        .await
+        .expect("stored");
+    }
+    let stored: i64 = site
+        .value("SELECT sum(total)::bigint FROM route_minutes WHERE route = 'GET:/newest'")
+        .await;
+    assert_eq!(stored, 2);
+    metrics::delete_old(&mut conn).await.expect("dropped");
+    assert_eq!(
+        site.value::<i64>("SELECT count(*) FROM route_minutes WHERE route = 'GET:/newest'")
+            .await,
+        1
+    );
+    let sample = site.state.system.sample();
+    assert!(sample.memory_total > 0 && sample.process_rss > 0 && sample.tasks > 0);
+}
