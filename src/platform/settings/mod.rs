@@ -36,17 +36,19 @@ impl Settings {
         Arc::clone(&self.values.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads them anew from the database.
+    /// Reads them anew from the database; true where any has changed.
     ///
     /// # Errors
     /// What the database said; the settings then stay as they were.
-    pub async fn refresh(&self, db: &Db) -> sqlx::Result<()> {
+    pub async fn refresh(&self, db: &Db) -> sqlx::Result<bool> {
         let _reading = self.reading.lock().await;
         let mut conn = db.conn().await?;
         let rows = queries::list(&mut conn).await?;
         let values = Arc::new(Values::from_rows(&rows));
-        *self.values.write().unwrap_or_else(PoisonError::into_inner) = values;
-        Ok(())
+        let mut current = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = *current != values;
+        *current = values;
+        Ok(has_changed)
     }
 }
 
