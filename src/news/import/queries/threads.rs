@@ -129,11 +129,15 @@ pub async fn delete_orphans(conn: &mut PgConnection) -> Result<u64> {
 /// The first of those whose parent is nowhere: (`hn_id`, parent).
 pub async fn list_missing(conn: &mut PgConnection, limit: usize) -> Result<Vec<(i64, i64)>> {
     sqlx::query_as(
-        "SELECT s.hn_id, s.parent
-           FROM hn_keys s
-          WHERE s.kind IN ('comment', 'option')
-            AND NOT EXISTS (SELECT 1 FROM hn_places p WHERE p.seq = s.seq)
-            AND NOT EXISTS (SELECT 1 FROM hn_keys o WHERE o.hn_id = s.parent AND o.kind IN ('comment', 'post') AND o.seq <> s.seq)
+        "WITH lost AS MATERIALIZED (
+             SELECT s.seq, s.hn_id, s.parent
+               FROM hn_keys s
+              WHERE s.kind IN ('comment', 'option')
+                AND NOT EXISTS (SELECT 1 FROM hn_places p WHERE p.seq = s.seq)
+         )
+         SELECT s.hn_id, s.parent
+           FROM lost s
+          WHERE NOT EXISTS (SELECT 1 FROM hn_keys o WHERE o.hn_id = s.parent AND o.kind IN ('comment', 'post') AND o.seq <> s.seq)
           ORDER BY s.hn_id
           LIMIT $1",
     )
