@@ -251,7 +251,7 @@ impl Application {
         let bus = Bus::open(kv.as_ref(), &db, instance.clone());
         let observe = &config.observe;
         let pages = Pages::new(bus.clone(), observe.caching, observe.cache_pages_bytes);
-        pages.set_wanted(settings.get().cache_pages);
+        pages.set_wanted(settings.get().cache_pages && flags.is_on("caching", None));
         let cache = Cache::new(kv.clone(), bus.clone(), observe.caching);
         let (heard_pages, heard_cache) = (pages.clone(), cache.clone());
         bus.listen(move |message| {
@@ -361,7 +361,7 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> an
     let refreshed = state.clone();
     tasks.every("settings", SETTINGS_EVERY, move || {
         let state = refreshed.clone();
-        async move { refresh(&state).await }
+        async move { state.steer().await }
     });
     let noted = state.clone();
     tasks.every("flags asked for", FLAGS_NOTED_EVERY, move || {
@@ -379,7 +379,7 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> an
                     () = token.cancelled() => return Ok::<_, sqlx::Error>(()),
                     () = heard.notified() => {}
                 }
-                refresh(&state).await?;
+                state.steer().await?;
             }
         }
     });
@@ -426,19 +426,6 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> an
         },
     );
     Ok(())
-}
-
-/// Reads settings and flags anew, and has the pages follow.
-async fn refresh(state: &State) -> sqlx::Result<()> {
-    let before = state.settings.get();
-    state.settings.refresh(&state.db).await?;
-    let now = state.settings.get();
-    if now != before {
-        state.pages.set_wanted(now.cache_pages);
-        // The site's name stands on every page.
-        state.pages.clear();
-    }
-    state.flags.refresh(&state.db).await
 }
 
 /// Every kind of job, and when the periodic ones come.
@@ -657,8 +644,14 @@ fn observe_all(state: &Data<State>, instance: String, shutdown: &mut Shutdown) {
         );
         let sampled = state.clone();
         let sample = move || {
-            let system = sampled.system.clone();
+            let (system, is_on) = (
+                sampled.system.clone(),
+                sampled.flags.is_on("monitoring", None),
+            );
             async move {
+                if !is_on {
+                    return Ok(());
+                }
                 let sample = tokio::task::spawn_blocking(move || system.sample());
                 sample.await.map(|_| ())
             }

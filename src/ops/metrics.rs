@@ -24,7 +24,7 @@ pub async fn show(
     state: Data<State>,
     Query(query): Query<MetricsQuery>,
 ) -> Result<HttpResponse, Error> {
-    if !state.config.observe.metrics {
+    if !state.config.observe.metrics || !state.flags.is_on("metrics", None) {
         return Err(Error::NotFound);
     }
     let wanted = |route: &str| {

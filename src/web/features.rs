@@ -1,4 +1,5 @@
-//! Which features are on for whom, by the live flags. Must not know what the features do.
+//! What the operator steers while the site runs: settings and flags, and which features are on for whom. Must not know
+//! what the features do.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -48,6 +49,23 @@ impl Viewer {
 }
 
 impl State {
+    /// Reads settings and flags anew, and has the kept pages follow. Whoever has changed one calls this, and a task where
+    /// another instance has.
+    ///
+    /// # Errors
+    /// What the database said; settings and flags then stay as they were.
+    pub async fn steer(&self) -> sqlx::Result<()> {
+        let has_changed = self.settings.refresh(&self.db).await?;
+        self.flags.refresh(&self.db).await?;
+        let wanted = self.settings.get().cache_pages && self.flags.is_on("caching", None);
+        self.pages.set_wanted(wanted);
+        if has_changed {
+            // The site's name stands on every page, and who may read them is a setting too.
+            self.pages.clear();
+        }
+        Ok(())
+    }
+
     /// Whether a feature is on for whoever looks; an unknown one is off.
     pub fn is_on(&self, feature: &str, viewer: Option<&Viewer>, now: DateTime<Utc>) -> bool {
         self.flags

@@ -252,13 +252,21 @@ async fn pages_cost_few_queries(pool: PgPool) {
     use tracing_subscriber::{
         Layer,
         layer::{Context, SubscriberExt},
+        registry::LookupSpan,
         util::SubscriberInitExt,
     };
 
     struct Count(Arc<AtomicUsize>);
-    impl<S: tracing::Subscriber> Layer<S> for Count {
-        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-            if event.metadata().target() == "sqlx::query" {
+    impl<S> Layer<S> for Count
+    where
+        S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    {
+        fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
+            // What background tasks ask meanwhile is not the page's.
+            let of_request = context
+                .event_scope(event)
+                .is_some_and(|mut scope| scope.any(|span| span.name() == "request"));
+            if of_request && event.metadata().target() == "sqlx::query" {
                 self.0.fetch_add(1, Ordering::SeqCst);
             }
         }

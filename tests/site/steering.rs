@@ -11,6 +11,8 @@ async fn s33_a_setting_is_changed_live_on_every_instance_and_audited(pool: PgPoo
     let one = TestSite::start_without_redis(pool.clone()).await;
     let two = TestSite::start_without_redis(pool).await;
     let operator = one.signed_up_as("olga", "admin").await;
+    let guest = one.visitor();
+    guest.get("/about").await.expect_status(200);
     let page = operator.get("/admin/settings").await.expect_status(200);
     assert_eq!(page.text("h1"), "Every setting has its default");
     operator
@@ -21,8 +23,10 @@ async fn s33_a_setting_is_changed_live_on_every_instance_and_audited(pool: PgPoo
         .post("/admin/settings/site.name", &[("value", "Elsewhere")])
         .await
         .expect_status(303);
-    let title = operator.get("/about").await.text("title");
-    assert!(title.contains("Elsewhere"), "{title}");
+    for who in [&operator, &guest] {
+        let title = who.get("/about").await.text("title");
+        assert!(title.contains("Elsewhere"), "{title}");
+    }
     eventually("the other instance has heard", async || {
         two.visitor()
             .get("/about")
@@ -282,6 +286,7 @@ async fn s04_a_site_for_members_leads_guests_to_log_in(pool: PgPool) {
         .post("/admin/settings/site.members_only", &[("value", "1")])
         .await
         .expect_status(303);
+    guest.get("/").await.expect_status(303);
     let led = guest.get("/newest").await.expect_status(303);
     assert_eq!(led.location(), "/login?next=%2Fnewest");
     for open in [

@@ -136,7 +136,7 @@ pub async fn create(
         return render::invalid(&request, &page);
     }
     conn.commit().await?;
-    state.flags.refresh(&state.db).await?;
+    state.steer().await?;
     let back = format!("/admin/flags/{}", chrome::encode(name));
     Ok(render::see_other_saying(
         &state,
@@ -277,7 +277,7 @@ pub async fn update(
     }
     conn.commit().await?;
     drop(conn);
-    state.flags.refresh(&state.db).await?;
+    state.steer().await?;
     let said = format!("{} is set, here and on every other instance.", wanted.name);
     Ok(render::see_other_saying(&state, "/admin/flags", &said))
 }
@@ -405,7 +405,7 @@ pub async fn delete(
     }
     conn.commit().await?;
     drop(conn);
-    state.flags.refresh(&state.db).await?;
+    state.steer().await?;
     Ok(render::see_other_saying(
         &state,
         "/admin/flags",

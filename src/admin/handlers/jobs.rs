@@ -115,6 +115,11 @@ fn kind_row(kind: KindStats) -> JobKindRow {
         Standing::Well
     };
     JobKindRow {
+        word: match standing {
+            Standing::Well => "well",
+            Standing::Due => "behind",
+            Standing::Failing => "given up",
+        },
         standing,
         kind: kind.kind,
         queued: kind.queued,

@@ -151,7 +151,7 @@ async fn change(
         })?;
     conn.commit().await?;
     drop(conn);
-    state.settings.refresh(&state.db).await?;
+    state.steer().await?;
     let said = match done {
         true => format!(
             "{} is set, here and on every other instance.",

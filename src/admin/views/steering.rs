@@ -191,6 +191,8 @@ pub struct JobsPage {
 pub struct JobKindRow {
     /// How it stands.
     pub standing: Standing,
+    /// The same in a word or two.
+    pub word: &'static str,
     /// Its name.
     pub kind: String,
     /// Waiting.

@@ -15,6 +15,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use tokio::sync::Mutex;
 
 pub use evaluate::{Environment, Segment, Subject, Verdict, evaluate};
 
@@ -62,6 +63,8 @@ struct Held {
 pub struct Flags {
     environment: Environment,
     held: Arc<RwLock<Arc<BTreeMap<String, Held>>>>,
+    /// Held while they are read anew, so that what was read earlier never takes the place of what was read later.
+    reading: Arc<Mutex<()>>,
 }
 
 impl Flags {
@@ -70,6 +73,7 @@ impl Flags {
         Self {
             environment,
             held: Arc::default(),
+            reading: Arc::default(),
         }
     }
 
@@ -100,6 +104,7 @@ impl Flags {
         Self {
             environment: Environment::Development,
             held: Arc::new(RwLock::new(Arc::new(held.collect()))),
+            reading: Arc::default(),
         }
     }
 
@@ -122,6 +127,7 @@ impl Flags {
     /// # Errors
     /// What the database said; the flags then stay as they were.
     pub async fn refresh(&self, db: &Db) -> sqlx::Result<()> {
+        let _reading = self.reading.lock().await;
         let flags = queries::list(&mut db.conn().await?).await?;
         let mut slot = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let held = flags.into_iter().map(|flag| {

@@ -128,6 +128,11 @@ pub fn adopt(span: &Span, trace: Trace) -> Trace {
     })
 }
 
+/// Gives a span that has begun another name.
+pub fn rename(span: &Span, name: String) {
+    span.context().span().update_name(name);
+}
+
 /// Where the innermost span stands, as part of `trace`.
 pub(super) fn current(trace: Trace) -> Trace {
     if !is_exporting() {

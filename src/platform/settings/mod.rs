@@ -10,6 +10,7 @@ mod queries;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 pub use definitions::{DEFINITIONS, Definition, Kind, SignupMode, Values};
 
@@ -23,24 +24,31 @@ pub const CHANNEL: &str = "settings";
 
 /// A cloneable handle to the settings as they are now.
 #[derive(Clone, Default)]
-pub struct Settings(Arc<RwLock<Arc<Values>>>);
+pub struct Settings {
+    values: Arc<RwLock<Arc<Values>>>,
+    /// Held while they are read anew, so that what was read earlier never takes the place of what was read later.
+    reading: Arc<Mutex<()>>,
+}
 
 impl Settings {
     /// The settings as they are now.
     pub fn get(&self) -> Arc<Values> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.values.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads them anew from the database.
+    /// Reads them anew from the database; true where any has changed.
     ///
     /// # Errors
     /// What the database said; the settings then stay as they were.
-    pub async fn refresh(&self, db: &Db) -> sqlx::Result<()> {
+    pub async fn refresh(&self, db: &Db) -> sqlx::Result<bool> {
+        let _reading = self.reading.lock().await;
         let mut conn = db.conn().await?;
         let rows = queries::list(&mut conn).await?;
         let values = Arc::new(Values::from_rows(&rows));
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = values;
-        Ok(())
+        let mut current = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = *current != values;
+        *current = values;
+        Ok(has_changed)
     }
 }
 

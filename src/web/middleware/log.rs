@@ -38,7 +38,6 @@ impl RootSpanBuilder for RequestSpan {
         let context = Context::get(request.request());
         let span = tracing::info_span!(
             "request",
-            otel.name = Empty,
             otel.kind = "server",
             otel.status_code = Empty,
             request.id = %context.id,
@@ -70,10 +69,7 @@ impl RootSpanBuilder for RequestSpan {
                     let context = Context::get(response.request());
                     let pattern = response.request().match_pattern().unwrap_or_default();
                     let route: &str = context.route.get().map_or(&pattern, |route| route);
-                    span.record(
-                        "otel.name",
-                        format!("{} {route}", response.request().method()),
-                    );
+                    otlp::rename(&span, format!("{} {route}", response.request().method()));
                     span.record("http.route", route);
                     span.record("http.response.status_code", status.as_u16());
                     if status.is_server_error() {
