@@ -17,7 +17,7 @@ pub(super) async fn relax(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
 }
 
 pub(super) async fn insert(db: &mut PgConnection, batch: &[Record]) -> sqlx::Result<()> {
-    fn column<T>(batch: &[Record], read: impl Fn(&Record) -> T) -> Vec<T> {
+    fn column<'a, T>(batch: &'a [Record], read: impl Fn(&'a Record) -> T) -> Vec<T> {
         batch.iter().map(read).collect()
     }
     sqlx::query!(
@@ -32,18 +32,18 @@ pub(super) async fn insert(db: &mut PgConnection, batch: &[Record]) -> sqlx::Res
                    agent, request_id)",
         &column(batch, |r| r.at),
         &column(batch, |r| r.user_id) as &[Option<i64>],
-        &column(batch, |r| r.action.clone()),
-        &column(batch, |r| r.resource.map(str::to_owned)) as &[Option<String>],
+        &column(batch, |r| r.action.as_str()) as &[&str],
+        &column(batch, |r| r.resource) as &[Option<&str>],
         &column(batch, |r| r.resource_id) as &[Option<i64>],
-        &column(batch, |r| r.method.clone()),
-        &column(batch, |r| r.route.to_string()),
-        &column(batch, |r| r.path.clone()),
-        &column(batch, |r| r.query.clone()),
+        &column(batch, |r| r.method.as_str()) as &[&str],
+        &column(batch, |r| &*r.route) as &[&str],
+        &column(batch, |r| r.path.as_str()) as &[&str],
+        &column(batch, |r| r.query.as_str()) as &[&str],
         &column(batch, |r| i16::try_from(r.status).unwrap_or_default()),
         &column(batch, |r| i64::try_from(r.duration.as_micros()).unwrap_or(i64::MAX)),
         &column(batch, |r| r.address.to_string()),
-        &column(batch, |r| r.agent.clone()),
-        &column(batch, |r| r.request_id.clone()),
+        &column(batch, |r| r.agent.as_str()) as &[&str],
+        &column(batch, |r| r.request_id.as_str()) as &[&str],
     )
     .execute(db)
     .await?;
