@@ -175,6 +175,11 @@ impl Bare {
     pub async fn capture(&self, target: &Target) -> Result<Captured> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            // What is packed is captured packed.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .build()?;
         let ask = async || {
             let mut request = client.get(&target.url);

@@ -88,6 +88,8 @@ impl Run {
 
 #[actix_web::main]
 async fn main() -> Result<()> {
+    // HTTP clients ask for a TLS provider, although nothing here is https; a second one is no harm.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match Arguments::parse().command {
         Command::Run(run) => measure(&run).await,
         Command::Baseline(arguments) => baseline::serve(arguments).await,

@@ -20,14 +20,15 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing_actix_web::TracingLogger;
 
 use crate::{
-    accounts,
+    accounts::{self, viewers::Viewers},
     config::{Config, Environment},
-    news,
+    news::{self, previews::Previews},
     ops::{health, listener},
     platform::{
         activity::{self, Activity},
         cache::{Cache, bus::Bus},
         db::{self, Db, migrate},
+        fetch::{self, Fetcher, address::Allowance},
         flags::{self, Flags},
         health::{Checks, checks},
         jobs::{self, Failure, Limits, Registry, Runner},
@@ -39,6 +40,7 @@ use crate::{
             system::{self, System},
         },
         process::home::Home,
+        resilience::{dependencies::Dependencies, rules::Rules},
         settings::{self, Settings},
         shutdown::{Outcome, Shutdown, Signals, Stage, TOTAL},
         tasks::Tasks,
@@ -246,6 +248,8 @@ impl Application {
             .refresh(&db)
             .await
             .context("the flags cannot be read")?;
+        let dependencies = dependencies(kv.as_ref());
+        let fetcher = fetcher(&config)?;
         assets::read_from_disk(config.dev);
         let instance = random_token(9);
         let bus = Bus::open(kv.as_ref(), &db, instance.clone());
@@ -271,7 +275,8 @@ impl Application {
                 flags.clone(),
             ),
             keys: Keys::new(&config.secret_keys),
-            mailer: mailer(&config, &settings.get().site_name)?,
+            mailer: mailer(&config, &settings.get().site_name)?
+                .guarded_by(dependencies.register(mail::DEPENDENCY, mail::rules())),
             tasks: Tasks::new(),
             shutting_down: shutdown.flag(),
             pages,
@@ -280,19 +285,23 @@ impl Application {
             metrics: Metrics::default(),
             system: System::default(),
             checks: Checks::default(),
+            dependencies,
+            fetcher,
             settings,
             flags,
             db,
             kv,
             config: Arc::new(config),
         });
+        let slices = Slices::of(&state);
+        state.dependencies.tune(&state.settings.resilience());
         register_checks(&state);
         bus.wait_up(LINE_LIMIT).await;
-        start_renderer(&state, shutdown)?;
+        start_renderer(&state, &slices, shutdown)?;
         observe_all(&state, instance, shutdown);
         state.pages.warm(routes::PARAMETERLESS, WARM_LIMIT).await;
-        let (port, server) = listen(&state)?;
-        register(&state, &server, shutdown)?;
+        let (port, server) = listen(&state, &slices)?;
+        register(&state, &slices, &server, shutdown)?;
         let ops_port = listen_to_operators(&state, shutdown)?;
         Ok(Self {
             state,
@@ -349,15 +358,65 @@ impl Application {
     }
 }
 
+/// What slices keep for the whole process, beside the [`State`] that all know.
+#[derive(Clone)]
+struct Slices {
+    viewers: Data<Viewers>,
+    previews: Data<Previews>,
+}
+
+impl Slices {
+    fn of(state: &State) -> Self {
+        Self {
+            viewers: Data::new(Viewers::new(state.db.clone())),
+            previews: Data::new(Previews::new(
+                state.fetcher.clone(),
+                &state.dependencies,
+                state.settings.clone(),
+            )),
+        }
+    }
+}
+
+/// The registry, with what guards itself and with the breakers of routes.
+fn dependencies(kv: Option<&Kv>) -> Dependencies {
+    let dependencies = Dependencies::default();
+    if let Some(kv) = kv {
+        dependencies.add("redis", Arc::new(kv.clone()));
+    }
+    dependencies.register(routes::LINK_PREVIEW, Rules::default());
+    dependencies
+}
+
+/// The client for addresses that somebody else has chosen.
+fn fetcher(config: &Config) -> anyhow::Result<Fetcher> {
+    let options = fetch::Options {
+        agent: format!(
+            "BetterNews/{} (+{})",
+            env!("CARGO_PKG_VERSION"),
+            config.http.base_url
+        ),
+        allowance: Allowance {
+            loopback_ports: config.outside.loopback_ports.clone(),
+        },
+    };
+    Fetcher::new(&options).context("requests to the outside cannot be made")
+}
+
 /// What happens at the end, and what runs meanwhile.
-fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> anyhow::Result<()> {
+fn register(
+    state: &Data<State>,
+    slices: &Slices,
+    server: &Server,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<()> {
     let handle = server.handle();
     shutdown.register("http", Stage::Drain, DRAIN, move || async move {
         handle.stop(true).await;
         Ok::<_, std::convert::Infallible>(())
     });
     let tasks = state.tasks.clone();
-    let runner = Runner::start(state.db.clone(), jobs(state)?, &tasks, JOBS_AT_ONCE);
+    let runner = Runner::start(state.db.clone(), jobs(state, slices)?, &tasks, JOBS_AT_ONCE);
     let refreshed = state.clone();
     tasks.every("settings", SETTINGS_EVERY, move || {
         let state = refreshed.clone();
@@ -429,9 +488,10 @@ fn register(state: &Data<State>, server: &Server, shutdown: &mut Shutdown) -> an
 }
 
 /// Every kind of job, and when the periodic ones come.
-fn jobs(state: &Data<State>) -> anyhow::Result<Registry> {
+fn jobs(state: &Data<State>, slices: &Slices) -> anyhow::Result<Registry> {
     let mut registry = Registry::new();
     accounts::letters::register(&mut registry, state);
+    news::previews::register(&mut registry, state, &slices.previews);
     let swept = state.clone();
     registry.on(SWEEP, Limits::default(), move |_| {
         let state = swept.clone();
@@ -476,17 +536,17 @@ fn mailer(config: &Config, site_name: &str) -> anyhow::Result<Mailer> {
 }
 
 /// Binds the port and starts the workers. The order of the stack and its reasons stand in `web/middleware/mod.rs`.
-fn listen(state: &Data<State>) -> anyhow::Result<(u16, Server)> {
+fn listen(state: &Data<State>, slices: &Slices) -> anyhow::Result<(u16, Server)> {
     let bind = state.config.http.bind;
     let listener = TcpListener::bind(bind).with_context(|| format!("cannot listen on {bind}"))?;
     let port = listener.local_addr()?.port();
     let workers = state.config.http.workers;
-    let state = state.clone();
+    let (state, slices) = (state.clone(), slices.clone());
     let server = HttpServer::new(move || {
         if state.config.observe.monitoring {
             actix_web::rt::spawn(state.system.watch());
         }
-        site(&state)
+        site(&state, &slices)
     })
     .workers(workers)
     // Head and body leave in two writes: without this the second waits 40 ms for the other side's acknowledgement.
@@ -502,6 +562,7 @@ fn listen(state: &Data<State>) -> anyhow::Result<(u16, Server)> {
 /// The whole stack.
 fn site(
     state: &Data<State>,
+    slices: &Slices,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -513,6 +574,8 @@ fn site(
 > {
     App::new()
         .app_data(state.clone())
+        .app_data(slices.viewers.clone())
+        .app_data(slices.previews.clone())
         .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
         .configure(routes::configure)
         .wrap(from_fn(when(is_for_members, require_member)))
@@ -585,16 +648,20 @@ fn register_checks(state: &State) {
 }
 
 /// Starts the thread that makes guests' pages which nobody waits for.
-fn start_renderer(state: &Data<State>, shutdown: &mut Shutdown) -> anyhow::Result<()> {
+fn start_renderer(
+    state: &Data<State>,
+    slices: &Slices,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<()> {
     if !state.config.observe.caching {
         return Ok(());
     }
     let jobs = state.pages.open();
-    let made_for = state.clone();
+    let (made_for, slices) = (state.clone(), slices.clone());
     std::thread::Builder::new()
         .name("renderer".to_owned())
         .spawn(move || match actix_web::rt::Runtime::new() {
-            Ok(runtime) => runtime.block_on(renderer(site(&made_for), jobs)),
+            Ok(runtime) => runtime.block_on(renderer(site(&made_for, &slices), jobs)),
             Err(error) => tracing::error!(error = %error, "the renderer does not start"),
         })
         .context("the renderer's thread does not start")?;

@@ -23,6 +23,7 @@ use crate::{
         lists::handlers as lists,
         moderation::handlers as moderation,
         posts::handlers as posts,
+        previews::handlers as previews,
         profiles::handlers as profiles,
         tags::handlers as tags,
         votes::handlers as votes,
@@ -31,10 +32,16 @@ use crate::{
     web::{
         assets,
         error::Error,
-        middleware::guard::{Access, Access::*, guard},
+        middleware::{
+            circuit::circuit,
+            guard::{Access, Access::*, guard},
+        },
         pages,
     },
 };
+
+/// The breaker of `/api/v1/link-preview` among the dependencies.
+pub const LINK_PREVIEW: &str = "link-preview";
 
 /// Guests' pages that need nothing in their address: made before the site is ready.
 pub const PARAMETERLESS: &[&str] = &[
@@ -68,6 +75,13 @@ pub fn configure(config: &mut ServiceConfig) {
     // Posts
     config.service(at("/submit", [get(Member, posts::new_form)]));
     config.service(at("/submit/preview", [post(Member, posts::preview)]));
+    config.service(at(
+        "/submit/title",
+        [
+            get(Member, previews::suggest),
+            post(Member, previews::suggest_in_form),
+        ],
+    ));
     config.service(at("/posts", [post(Member, posts::create)]));
     config.service(at("/posts/{id}", [get(Guest, posts::show_bare)]));
     config.service(at(
@@ -336,6 +350,10 @@ pub fn configure(config: &mut ServiceConfig) {
     ));
 
     // The API
+    config.service(at(
+        "/api/v1/link-preview",
+        [get_behind(LINK_PREVIEW, Member, previews::show)],
+    ));
     config.service(at("/api/v1/auth/tokens", [get(Member, tokens::list_json)]));
     config.service(at(
         "/api/v1/auth/tokens/{id}",
@@ -400,6 +418,23 @@ where
         route: Route::new()
             .guard(Any(Get()).or(Head()))
             .to(handler)
+            .wrap(from_fn(guard(access))),
+    }
+}
+
+/// As [`get`], behind the circuit breaker of this name.
+fn get_behind<F, Args>(breaker: &'static str, access: Access, handler: F) -> Entry
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Entry {
+        method: Method::GET,
+        route: Route::new()
+            .guard(Any(Get()).or(Head()))
+            .to(handler)
+            .wrap(from_fn(circuit(breaker)))
             .wrap(from_fn(guard(access))),
     }
 }

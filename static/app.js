@@ -188,6 +188,12 @@
     } else if (arrived.classList.contains("reply")) {
       restoreDrafts(arrived.parentNode);
       arrived.querySelector("textarea").focus();
+    } else if (arrived.id === "title-field") {
+      // A fetched title is a draft like a typed one.
+      var title = arrived.querySelector("input");
+      remember(draftKey(title), title.value);
+      title.focus();
+      announce(arrived.querySelector(".field-error") ? arrived.querySelector(".field-error").textContent : "The title is fetched.");
     } else if (arrived.classList.contains("comment")) {
       arrived.classList.add("arrived");
       var summary = arrived.querySelector("summary");

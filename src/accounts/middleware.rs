@@ -14,7 +14,7 @@ use actix_web::{
 };
 use chrono::Utc;
 
-use super::{model::ViewerRow, queries, tokens};
+use super::{model::ViewerRow, queries, tokens, viewers::Viewers};
 use crate::web::{
     cookies,
     error::Error,
@@ -42,7 +42,7 @@ pub async fn viewer(
         request.extensions_mut().insert(Rc::new(Caller::default()));
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
-    let (caller, active) = match resolve(&request, &state).await {
+    let (caller, active) = match resolve(&request).await {
         Ok(resolved) => resolved,
         Err(error) => return Ok(ServiceResponse::from_err(error, request.into_parts().0)),
     };
@@ -147,8 +147,14 @@ fn note_active(state: Data<State>, user_id: i64) {
     });
 }
 
+fn viewers(request: &ServiceRequest) -> Result<&Data<Viewers>, Error> {
+    request
+        .app_data()
+        .ok_or_else(|| Error::Internal(anyhow::anyhow!("no viewers in the application")))
+}
+
 /// Who calls, and their id if it is time to note that they are about.
-async fn resolve(request: &ServiceRequest, state: &State) -> Result<(Caller, Option<i64>), Error> {
+async fn resolve(request: &ServiceRequest) -> Result<(Caller, Option<i64>), Error> {
     let session = request.get_session();
     if session.get::<bool>(AWAY_KEY).ok().flatten() == Some(true) {
         let caller = Caller {
@@ -166,7 +172,7 @@ async fn resolve(request: &ServiceRequest, state: &State) -> Result<(Caller, Opt
     };
     let row = match session.get::<ViewerRow>(VIEWER_KEY).ok().flatten() {
         Some(row) => Some(row),
-        None => queries::find_viewer(&mut state.db.conn().await?, id).await?,
+        None => viewers(request)?.find(id).await?,
     };
     let Some(row) = row else {
         return Ok((Caller::default(), None));

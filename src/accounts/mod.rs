@@ -14,4 +14,5 @@ pub mod sign_in; // begins and ends sessions
 pub mod standing; // roles and bans, from events
 pub mod tokens; // keys of programs
 pub mod username; // what a name may be
+pub mod viewers; // who looks, for many at once
 pub mod views; // the pages

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::web::viewer::{Ban, Permission, Viewer};
 
 /// A row of the view `viewers`, as JSON brings it.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct ViewerRow {
     user_id: i64,
     username: String,

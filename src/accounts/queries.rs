@@ -5,17 +5,23 @@ use sqlx::PgExecutor;
 
 use super::{email::Email, model::ViewerRow, username::Username};
 
-/// Who this account is and what it may do, in one row.
-pub async fn find_viewer(db: impl PgExecutor<'_>, user_id: i64) -> sqlx::Result<Option<ViewerRow>> {
-    let row = sqlx::query_scalar!(
-        r#"SELECT to_jsonb(v) AS "viewer!: sqlx::types::Json<ViewerRow>"
+/// What every page needs to know of these accounts.
+pub async fn list_viewers(
+    db: impl PgExecutor<'_>,
+    user_ids: &[i64],
+) -> sqlx::Result<Vec<(i64, ViewerRow)>> {
+    let rows = sqlx::query!(
+        r#"SELECT v.user_id AS "user_id!", to_jsonb(v) AS "viewer!: sqlx::types::Json<ViewerRow>"
              FROM viewers v
-            WHERE v.user_id = $1"#,
-        user_id,
+            WHERE v.user_id = ANY ($1)"#,
+        user_ids,
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.map(|json| json.0))
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.user_id, row.viewer.0))
+        .collect())
 }
 
 /// What deciding on a login needs to know of an account.

@@ -133,6 +133,14 @@ pub struct Log {
     pub otlp_endpoint: Option<url::Url>,
 }
 
+/// Requests to the outside.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// Ports on the loopback addresses that may be asked beside the public internet. No variable fills it: it is for tests,
+    /// which run the outside themselves.
+    pub loopback_ports: Vec<u16>,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -153,6 +161,8 @@ pub struct Config {
     pub mail: Mail,
     /// Logging.
     pub log: Log,
+    /// Requests to the outside.
+    pub outside: Outside,
     /// Templates' neighbours (`static/`) are read from the disk on each request. `BETTERNEWS_DEV`
     pub dev: bool,
     /// Log at debug level. `DEBUG_MODE`
@@ -235,6 +245,7 @@ impl Config {
                     "the address of a collector, such as http://127.0.0.1:4318",
                 ),
             },
+            outside: Outside::default(),
             dev: r.flag("BETTERNEWS_DEV"),
             debug,
         };

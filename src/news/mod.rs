@@ -8,6 +8,7 @@ pub mod lists; // front page, newest, active, top, ask, show, over
 pub mod moderation; // removing, restoring, banning, and the public log
 pub mod outdated; // which kept pages a change makes outdated
 pub mod posts; // one post
+pub mod previews; // what the page behind a link says of itself
 pub mod profiles; // what everyone may see of a user
 pub mod tags; // posts by tag
 pub mod verify; // counters against their rows

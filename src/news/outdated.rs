@@ -30,6 +30,11 @@ pub fn post(pages: &Pages, id: i64, author: Option<i64>) {
     pages.invalidate(&[format!("post:{id}"), "lists".into(), user(author)]);
 }
 
+/// What a post's link leads to became known.
+pub fn link(pages: &Pages, post: i64) {
+    pages.invalidate(&[format!("post:{post}")]);
+}
+
 /// A post was taken away or put back: what was seen of it must not be seen again.
 pub fn post_state(pages: &Pages, id: i64, author: Option<i64>) {
     pages.remove(&[

@@ -127,7 +127,7 @@ static TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 static PARENT_SPAN_ID: HeaderName = HeaderName::from_static("x-parent-span-id");
 static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
-fn text<'a>(headers: &'a HeaderMap, name: impl AsHeaderName) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers
         .get(name)
         .and_then(|v| v.to_str().ok())

@@ -25,6 +25,9 @@ pub fn failure(status: StatusCode, error: Option<&Error>) -> HttpResponse {
     let code = error.map_or_else(|| code(status), Error::code);
     let message = match error {
         Some(error) if !status.is_server_error() => error.to_string(),
+        _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+            "Service temporarily unavailable".to_owned()
+        }
         _ => status.canonical_reason().unwrap_or("failed").to_owned(),
     };
     let mut answer = HttpResponse::build(status);

@@ -49,7 +49,7 @@ impl Viewer {
 }
 
 impl State {
-    /// Reads settings and flags anew, and has the kept pages follow. Whoever has changed one calls this, and a task where
+    /// Reads settings and flags anew, and has dependencies and kept pages follow. Whoever has changed one calls this, and a task where
     /// another instance has.
     ///
     /// # Errors
@@ -57,6 +57,7 @@ impl State {
     pub async fn steer(&self) -> sqlx::Result<()> {
         let has_changed = self.settings.refresh(&self.db).await?;
         self.flags.refresh(&self.db).await?;
+        self.dependencies.tune(&self.settings.resilience());
         let wanted = self.settings.get().cache_pages && self.flags.is_on("caching", None);
         self.pages.set_wanted(wanted);
         if has_changed {

@@ -8,12 +8,14 @@ use crate::{
         activity::Activity,
         cache::Cache,
         db::Db,
+        fetch::Fetcher,
         flags::Flags,
         health::Checks,
         kv::Kv,
         limits::Limiter,
         notify::Mailer,
         observe::{metrics::Metrics, system::System},
+        resilience::dependencies::Dependencies,
         settings::Settings,
         shutdown::ShuttingDown,
         tasks::Tasks,
@@ -48,6 +50,10 @@ pub struct State {
     pub limiter: Limiter,
     /// What signs cookies and form tokens.
     pub keys: Keys,
+    /// Everything outside that is depended on.
+    pub dependencies: Dependencies,
+    /// Requests to addresses that somebody else has chosen.
+    pub fetcher: Fetcher,
     /// The site's live settings.
     pub settings: Settings,
     /// The live feature flags.

@@ -183,7 +183,7 @@ async fn started(
 }
 
 #[sqlx::test]
-async fn s02_spans_of_sql_reach_the_collector_under_the_trace_that_answers_and_logs_tell(
+async fn s02_spans_of_requests_and_sql_reach_the_collector_under_the_trace_that_answers_and_logs_tell(
     pool: PgPool,
 ) {
     let (collector, endpoint) = Collector::start().await;
@@ -195,6 +195,7 @@ async fn s02_spans_of_sql_reach_the_collector_under_the_trace_that_answers_and_l
     ];
     let (mut child, address, said) = started(&pool, &environment).await;
     let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(betternews::platform::tls::client().expect("TLS"))
         .no_proxy()
         .build()
         .expect("a client");
@@ -223,7 +224,7 @@ async fn s02_spans_of_sql_reach_the_collector_under_the_trace_that_answers_and_l
     })
     .await;
     assert!(collector.holds(&bytes(TRACE)) && collector.holds(&bytes(PARENT)));
-    for part in ["sql", "SELECT", "postgresql", "betternews"] {
+    for part in ["GET /newest", "sql", "SELECT", "postgresql", "betternews"] {
         assert!(collector.holds(part.as_bytes()), "{part} is missing");
     }
     let said = said.lock().expect("no panic before");

@@ -238,29 +238,29 @@ pub async fn create(
         }
     };
     let html = rendered(text.as_str().to_owned()).await?;
-    conn.begin().await?;
-    let id = match insert(&mut conn, viewer, &post, parent_id, &text, &html).await {
-        Ok(id) => id,
-        Err(error) => {
-            conn.rollback().await?;
-            return match error {
-                Refused::For(sentence) => {
-                    let mut errors = FormErrors::default();
-                    errors.add("text", "closed", sentence);
-                    again(
-                        &request, &state, &mut conn, &caller, post, parent_id, &form, errors,
-                    )
-                    .await
-                }
-                Refused::By(error) => Err(error),
-            };
+    let made = conn
+        .transaction(async |conn| {
+            let id = insert(conn, viewer, &post, parent_id, &text, &html).await?;
+            let path = path_in_thread(&post, id);
+            let before = remember(conn, viewer.id, &form.nonce, &path)
+                .await
+                .map_err(Refused::By)?;
+            Ok(before.map_or(Ok((id, path)), Err))
+        })
+        .await;
+    let (id, path) = match made {
+        Ok(Ok(made)) => made,
+        Ok(Err(before)) => return Ok(render::see_other(&before)),
+        Err(Refused::By(error)) => return Err(error),
+        Err(Refused::For(sentence)) => {
+            let mut errors = FormErrors::default();
+            errors.add("text", "closed", sentence);
+            return again(
+                &request, &state, &mut conn, &caller, post, parent_id, &form, errors,
+            )
+            .await;
         }
     };
-    let path = path_in_thread(&post, id);
-    if let Some(made) = remember(&mut conn, viewer.id, &form.nonce, &path).await? {
-        return Ok(render::see_other(&made));
-    }
-    conn.commit().await?;
     outdated::comment(&state.pages, post.card.id, Some(viewer.id));
     activity::did(&request, "comment.create", "comment", id);
     if !wants_fragment(&request) {

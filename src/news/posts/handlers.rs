@@ -16,7 +16,7 @@ use super::{
 use crate::{
     news::{
         comments::{self, tree::Sort, views::Discussion},
-        outdated,
+        outdated, previews,
     },
     platform::{cache::Options, db::Conn},
     web::{
@@ -52,12 +52,14 @@ pub async fn new_form(
     };
     render::page(
         &request,
-        &new_page(&request, &form, FormErrors::default(), None, tags),
+        &new_page(&request, &state, &form, FormErrors::default(), None, tags),
     )
 }
 
-fn new_page(
+/// The form with what was typed.
+pub fn new_page(
     request: &HttpRequest,
+    state: &State,
     form: &Submitted,
     errors: FormErrors,
     preview: Option<PostPreview>,
@@ -70,6 +72,7 @@ fn new_page(
         errors,
         preview,
         known_tags,
+        fetches_titles: state.settings.get().link_previews,
     }
 }
 
@@ -92,10 +95,20 @@ pub async fn preview(
             };
             render::page(
                 &request,
-                &new_page(&request, &form, FormErrors::default(), Some(preview), tags),
+                &new_page(
+                    &request,
+                    &state,
+                    &form,
+                    FormErrors::default(),
+                    Some(preview),
+                    tags,
+                ),
             )
         }
-        Err(errors) => render::invalid(&request, &new_page(&request, &form, errors, None, tags)),
+        Err(errors) => render::invalid(
+            &request,
+            &new_page(&request, &state, &form, errors, None, tags),
+        ),
     }
 }
 
@@ -119,35 +132,67 @@ pub async fn create(
         Ok(valid) => valid,
         Err(errors) => {
             let tags = known_tags(&state, &mut conn).await?;
-            return render::invalid(&request, &new_page(&request, &form, errors, None, tags));
+            return render::invalid(
+                &request,
+                &new_page(&request, &state, &form, errors, None, tags),
+            );
         }
     };
     let html = rendered(valid.text.clone()).await?;
-    conn.begin().await?;
-    if let Some((id, title)) = same_url(&mut conn, &valid, &request).await? {
-        conn.rollback().await?;
-        let said = "This has been posted already. Here is what people say about it.";
-        return Ok(render::see_other_saying(
-            &state,
-            &model::path(id, &title),
-            said,
-        ));
+    let made = conn
+        .transaction(async |conn| make(conn, &request, viewer, &form.nonce, &valid, &html).await)
+        .await?;
+    match made {
+        Made::New(id, path) => {
+            tracing::info!(post.id = id, user.id = viewer.id, "submitted");
+            outdated::post(&state.pages, id, Some(viewer.id));
+            outdated::tags(&state.cache, &valid.tags).await;
+            activity::did(&request, "post.create", "post", id);
+            Ok(render::see_other(&path))
+        }
+        Made::Before(path) => Ok(render::see_other(&path)),
+        Made::ByOthers(path) => {
+            let said = "This has been posted already. Here is what people say about it.";
+            Ok(render::see_other_saying(&state, &path, said))
+        }
     }
-    let id = insert(&mut conn, viewer, &valid, &html).await?;
+}
+
+/// What became of a submission: paths of posts.
+enum Made {
+    /// A post with this id.
+    New(i64, String),
+    /// Nothing more: the same form had made this post.
+    Before(String),
+    /// Nothing: the link had been posted already.
+    ByOthers(String),
+}
+
+/// Writes a post, within a transaction that may be made again.
+async fn make(
+    conn: &mut Conn,
+    request: &HttpRequest,
+    viewer: &Viewer,
+    nonce: &str,
+    valid: &Valid,
+    html: &str,
+) -> Result<Made, Error> {
+    if let Some((id, title)) = same_url(conn, valid, request).await? {
+        return Ok(Made::ByOthers(model::path(id, &title)));
+    }
+    let id = insert(conn, viewer, valid, html).await?;
+    if valid.url.is_some() {
+        previews::enqueue(&mut *conn, id).await?;
+    }
     let path = model::path(id, valid.title.as_str());
-    if let Some(made) = remember(&mut conn, viewer.id, &form.nonce, &path).await? {
-        return Ok(render::see_other(&made));
-    }
-    conn.commit().await?;
-    outdated::post(&state.pages, id, Some(viewer.id));
-    outdated::tags(&state.cache, &valid.tags).await;
-    activity::did(&request, "post.create", "post", id);
-    tracing::info!(post.id = id, user.id = viewer.id, "submitted");
-    Ok(render::see_other(&path))
+    Ok(match remember(conn, viewer.id, nonce, &path).await? {
+        Some(made) => Made::Before(made),
+        None => Made::New(id, path),
+    })
 }
 
 /// Names of tags for completing while typing. They change rarely, and every form needs them.
-async fn known_tags(state: &State, conn: &mut Conn) -> Result<Vec<String>, Error> {
+pub async fn known_tags(state: &State, conn: &mut Conn) -> Result<Vec<String>, Error> {
     let options = Options::default().invalidate_on(outdated::TAGS_CHANGED);
     let names = state
         .cache
@@ -350,11 +395,15 @@ fn show_page(
     let mut page = Page::of(request, post.card.heading());
     page.canonical = Some(state.config.http.absolute(&path));
     page.robots = (!live).then_some("noindex");
+    let link_description = post.link_description.clone().filter(|_| live);
     page.description = if live {
         markup::excerpt(&post.html, 200)
     } else {
         String::new()
     };
+    if let (true, Some(said)) = (page.description.is_empty(), &link_description) {
+        page.description = said.clone();
+    }
     let tab = |kind: Sort| Tab {
         href: if kind == Sort::Best {
             path.clone()
@@ -387,6 +436,7 @@ fn show_page(
         } else {
             String::new()
         },
+        link_description,
         edited_at: post.edited_at,
         is_locked: post.locked,
         removal_reason: post.removal_reason.clone(),
@@ -540,6 +590,9 @@ pub async fn update(
     queries::set_body(&mut conn, *id, &valid.text, &html, markup::RENDERER).await?;
     queries::insert_tags(&mut conn, &valid.tags).await?;
     queries::set_tags(&mut conn, *id, &valid.tags).await?;
+    if valid.url.is_some() {
+        previews::enqueue(&mut conn, *id).await?;
+    }
     conn.commit().await?;
     outdated::post(&state.pages, *id, post.card.author_id);
     outdated::tags(&state.cache, &valid.tags).await;

@@ -60,6 +60,8 @@ pub struct Post {
     pub source: String,
     /// The same as safe HTML.
     pub html: String,
+    /// What the page behind the link says of itself, if it was found.
+    pub link_description: Option<String>,
     /// Why a moderator has removed it, if one has.
     pub removal_reason: Option<String>,
 }

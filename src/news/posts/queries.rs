@@ -34,6 +34,7 @@ pub async fn find(
                   u.username AS "author?",
                   b.source AS "source?",
                   b.html AS "html?",
+                  l.description AS "description?",
                   ARRAY(SELECT t.name
                           FROM post_tags pt
                           JOIN tags t ON t.id = pt.tag_id
@@ -55,6 +56,7 @@ pub async fn find(
              LEFT JOIN users u ON u.id = p.author_id
              LEFT JOIN domains d ON d.id = p.domain_id
              LEFT JOIN post_bodies b ON b.post_id = p.id
+             LEFT JOIN link_previews l ON l.post_id = p.id AND l.url = p.url
             WHERE p.id = $1"#,
         id,
         viewer,
@@ -82,6 +84,7 @@ pub async fn find(
         edited_at: row.edited_at,
         source: row.source.unwrap_or_default(),
         html: row.html.unwrap_or_default(),
+        link_description: row.description,
         removal_reason: row.removal_reason,
     }))
 }
@@ -262,6 +265,7 @@ pub async fn set_tags(db: impl PgExecutor<'_>, id: i64, tags: &[String]) -> sqlx
 pub async fn delete(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "WITH body AS (DELETE FROM post_bodies WHERE post_id = $1),
+              preview AS (DELETE FROM link_previews WHERE post_id = $1),
               tagged AS (
                   DELETE FROM post_tags WHERE post_id = $1 RETURNING tag_id
               ), counted AS (

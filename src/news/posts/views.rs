@@ -122,6 +122,8 @@ pub struct ShowPage {
     pub post: PostItem,
     /// Its text as sanitised HTML; empty if it has none, or it is not to be read.
     pub html: String,
+    /// What the page behind the link says of itself, if the post is to be read.
+    pub link_description: Option<String>,
     /// When it was last changed, if ever.
     pub edited_at: Option<DateTime<Utc>>,
     /// Whether nobody may comment any more.
@@ -177,6 +179,18 @@ pub struct NewPage {
     pub preview: Option<PostPreview>,
     /// Tags that exist, offered while typing.
     pub known_tags: Vec<String>,
+    /// Whether the link's own title can be fetched.
+    pub fetches_titles: bool,
+}
+
+/// The field of the title alone, for the script.
+#[derive(Template)]
+#[template(path = "posts/_title.html")]
+pub struct TitleField {
+    /// What was typed, or found.
+    pub form: PostForm,
+    /// Why nothing was found.
+    pub errors: FormErrors,
 }
 
 /// A post as it will look.

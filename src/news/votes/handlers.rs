@@ -57,10 +57,11 @@ pub async fn vote_post(
         .await?
         .ok_or(Error::NotFound)?;
     check(viewer, &target, "post")?;
-    match wanted {
-        true => queries::insert_post_vote(&mut conn, *id, viewer.id).await?,
-        false => queries::delete_post_vote(&mut conn, *id, viewer.id).await?,
-    }
+    conn.idempotent(async |conn| match wanted {
+        true => queries::insert_post_vote(conn, *id, viewer.id).await,
+        false => queries::delete_post_vote(conn, *id, viewer.id).await,
+    })
+    .await?;
     outdated::post_vote(&state.pages, *id, target.author_id);
     activity::did(
         &request,
@@ -94,10 +95,11 @@ pub async fn vote_comment(
         .await?
         .ok_or(Error::NotFound)?;
     check(viewer, &target, "comment")?;
-    match wanted {
-        true => queries::insert_comment_vote(&mut conn, *id, viewer.id).await?,
-        false => queries::delete_comment_vote(&mut conn, *id, viewer.id).await?,
-    }
+    conn.idempotent(async |conn| match wanted {
+        true => queries::insert_comment_vote(conn, *id, viewer.id).await,
+        false => queries::delete_comment_vote(conn, *id, viewer.id).await,
+    })
+    .await?;
     outdated::comment_vote(&state.pages, target.post_id, target.author_id);
     activity::did(
         &request,

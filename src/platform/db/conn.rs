@@ -15,7 +15,7 @@ use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 use tokio::time::{Sleep, sleep_until};
 use tracing::{Instrument, Span};
 
-use super::error::{deadline_exceeded, is_connection_lost};
+use super::error::{Trouble, deadline_exceeded, is_connection_lost};
 use super::pool::{Db, Opener, Pooled};
 
 /// A connection for one request's queries, from [`Db::conn`].
@@ -41,6 +41,8 @@ struct State {
     in_transaction: bool,
     statement_failed: bool,
     broken: bool,
+    /// What the newest failure says about another attempt.
+    trouble: Option<Trouble>,
 }
 
 impl State {
@@ -49,6 +51,7 @@ impl State {
         if let Some(error) = error {
             self.statement_failed = true;
             self.broken |= is_connection_lost(error);
+            self.trouble = Trouble::of(error);
         }
     }
 
@@ -77,6 +80,7 @@ impl Conn {
         }
         self.state.in_transaction = true;
         self.state.statement_failed = false;
+        self.state.trouble = None;
         self.command("BEGIN").await
     }
 
@@ -92,7 +96,12 @@ impl Conn {
                 "a transaction in which a statement had failed cannot be committed".to_owned(),
             ));
         }
-        self.command("COMMIT").await?;
+        let outcome = self.command("COMMIT").await;
+        if self.state.trouble == Some(Trouble::Lost) {
+            // It may have been carried out.
+            self.state.trouble = None;
+        }
+        outcome?;
         self.state.in_transaction = false;
         Ok(())
     }
@@ -105,6 +114,35 @@ impl Conn {
         self.command("ROLLBACK").await?;
         self.state.in_transaction = false;
         self.state.statement_failed = false;
+        Ok(())
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.state.in_transaction
+    }
+
+    /// Rolls back, and leaves it known why.
+    pub(super) async fn undo(&mut self) -> Result<(), Error> {
+        let trouble = self.state.trouble;
+        let outcome = self.rollback().await;
+        self.state.trouble = trouble;
+        outcome
+    }
+
+    /// What the newest failure says about another attempt, once.
+    pub(super) fn take_trouble(&mut self) -> Option<Trouble> {
+        self.state.trouble.take()
+    }
+
+    /// Puts another connection in the place of a lost one, within what is left of the deadline.
+    pub(super) async fn reconnect(&mut self) -> Result<(), Error> {
+        let left = self
+            .deadline
+            .deadline()
+            .into_std()
+            .saturating_duration_since(Instant::now());
+        *self = self.db.conn_with_deadline(left).await?;
         Ok(())
     }
 

@@ -30,6 +30,8 @@ pub fn is_deadline(error: &Error) -> bool {
 /// beside class 08 (connection), those of a server that is overloaded, ending, starting, or that cut a
 /// statement off for its time.
 const NOT_NOW: &[&str] = &[
+    "40001", // serialization_failure: after several attempts
+    "40P01", // deadlock_detected: likewise
     "25P03", // idle_in_transaction_session_timeout
     "25006", // read_only_sql_transaction: a primary that has just become a standby
     "53000", // insufficient_resources
@@ -68,6 +70,30 @@ pub(super) fn is_connection_lost(error: &Error) -> bool {
             .code()
             .is_some_and(|code| code.starts_with("08") || CONNECTION_LOST.contains(&code.as_ref())),
         _ => false,
+    }
+}
+
+/// Why a transaction may succeed if it is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Another one was in its way.
+    Conflict,
+    /// Its connection is gone.
+    Lost,
+}
+
+impl Trouble {
+    /// What this error says about another attempt, if anything.
+    pub(super) fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Database(error)
+                if matches!(error.code().as_deref(), Some("40001" | "40P01")) =>
+            {
+                Some(Self::Conflict)
+            }
+            error if is_connection_lost(error) && !is_deadline(error) => Some(Self::Lost),
+            _ => None,
+        }
     }
 }
 

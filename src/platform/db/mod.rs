@@ -13,6 +13,7 @@ mod listen;
 pub mod migrate;
 mod ping;
 mod pool;
+mod retry;
 
 pub use conn::Conn;
 pub use error::{DeadlineExceeded, is_deadline, is_unavailable};

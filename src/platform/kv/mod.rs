@@ -5,12 +5,13 @@
 //! pipelined, and none waits for a free connection. The pool hands it out anew, checked, after a failure.
 
 pub mod embedded;
+mod guard; // how the calls went, and what an operator forces
 mod subscription;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, Cmd, FromRedisValue, RedisError, Script, ScriptInvocation};
@@ -22,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::probe::{Failure, Pace, Probe};
+use super::resilience::breaker::{Forced, Outcome};
 pub use subscription::Subscription;
 
 /// Why a call gave nothing.
@@ -99,6 +101,7 @@ struct Inner {
     current: Mutex<Option<MultiplexedConnection>>,
     runtime: Handle,
     probe: Probe,
+    guard: guard::Guard,
     prefix: String,
     timeout: Duration,
 }
@@ -144,6 +147,7 @@ impl Kv {
                 current: Mutex::new(None),
                 runtime,
                 probe,
+                guard: guard::Guard::default(),
                 prefix: options.prefix.clone(),
                 timeout: options.timeout,
             }),
@@ -166,7 +170,8 @@ impl Kv {
         Fut: Future<Output = Result<T, RedisError>>,
     {
         let inner = &*self.inner;
-        if !inner.probe.is_up() {
+        if !self.is_up() {
+            inner.guard.note_refused();
             let reason = inner
                 .probe
                 .last_failure()
@@ -179,6 +184,7 @@ impl Kv {
             otel.status_code = tracing::field::Empty,
             db.system.name = "redis",
         );
+        let began = Instant::now();
         let outcome = timeout(inner.timeout, async {
             let connection = inner.connection().await?;
             call(connection).await.map_err(Error::from)
@@ -194,9 +200,14 @@ impl Kv {
         if outcome.is_err() {
             span.record("otel.status_code", "ERROR");
         }
-        if matches!(outcome, Err(Error::Unavailable(_))) {
+        if let Err(Error::Unavailable(reason)) = &outcome {
             *inner.current() = None;
             inner.probe.suspect();
+            inner
+                .guard
+                .note(began.elapsed(), Outcome::Failure, Some(reason));
+        } else {
+            inner.guard.note(began.elapsed(), Outcome::Success, None);
         }
         outcome
     }
@@ -238,9 +249,12 @@ impl Kv {
             .await
     }
 
-    /// Whether Redis answered when it was last asked; costs nothing.
+    /// Whether Redis answered when it was last asked, unless an operator has forced it; costs nothing.
     pub fn is_up(&self) -> bool {
-        self.inner.probe.is_up()
+        match self.inner.guard.forced() {
+            Some(forced) => forced == Forced::Closed,
+            None => self.inner.probe.is_up(),
+        }
     }
 
     /// The newest time that it did not answer.

@@ -16,6 +16,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::{Instrument, field::Empty};
 
 use super::Letter;
+use crate::platform::resilience::{
+    bulkhead::{self, Priority},
+    call::{CallError, Dependency},
+    retry::{Blame, Fault},
+    rules::{self, Rules},
+};
 
 /// Time for one exchange with the mail server.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,6 +74,37 @@ pub struct Sent {
     pub text: String,
 }
 
+/// The name of the mail server among the dependencies.
+pub const DEPENDENCY: &str = "mail";
+
+/// Its rules: one exchange takes longer than a page, and the job tries again, not the call.
+pub fn rules() -> Rules {
+    Rules {
+        bulkhead: bulkhead::Size {
+            running: CONNECTIONS as usize,
+            ..bulkhead::Size::default()
+        },
+        timeout: rules::Limits {
+            attempt: PATIENCE * 2,
+            total: PATIENCE * 2,
+        },
+        ..Rules::default()
+    }
+}
+
+impl Fault for SendError {
+    fn is_retryable(&self) -> bool {
+        matches!(self, Self::Later(_))
+    }
+
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Never(_) => Blame::Nobody,
+            Self::Later(_) => Blame::Dependency,
+        }
+    }
+}
+
 enum Transport {
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
     Outbox(Mutex<VecDeque<Sent>>),
@@ -79,6 +116,7 @@ enum Transport {
 pub struct Mailer {
     transport: Arc<Transport>,
     from: Mailbox,
+    dependency: Option<Dependency>,
 }
 
 impl Mailer {
@@ -103,7 +141,17 @@ impl Mailer {
         Ok(Self {
             transport: Arc::new(transport),
             from,
+            dependency: None,
         })
+    }
+
+    /// The same, its letters leaving by way of this dependency (S22).
+    #[must_use]
+    pub fn guarded_by(self, dependency: Dependency) -> Self {
+        Self {
+            dependency: Some(dependency),
+            ..self
+        }
     }
 
     /// Whether letters leave, if only into the outbox.
@@ -151,12 +199,22 @@ impl Mailer {
                         letter.html.clone(),
                     ))
                     .map_err(|e| SendError::Never(e.to_string()))?;
-                Self::hand_over(smtp, message).await
+                let Some(dependency) = &self.dependency else {
+                    return Self::hand_over(smtp, message).await;
+                };
+                // A letter that may have left is not sent twice within one attempt of its job.
+                let call = dependency.call("a letter").priority(Priority::Low).once();
+                call.run(|| Self::hand_over(smtp, message.clone()))
+                    .await
+                    .map_err(|error| match error {
+                        CallError::Failed(error) => error,
+                        other => SendError::Later(other.to_string()),
+                    })
             }
         }
     }
 
-    /// The one place where mail leaves the process: bounds of outbound calls (S22) go around this call.
+    /// The one place where mail leaves the process.
     async fn hand_over(
         smtp: &AsyncSmtpTransport<Tokio1Executor>,
         message: Message,

@@ -22,6 +22,7 @@ use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 use url::Url;
 
 use super::trace::Trace;
+use crate::platform::tls;
 
 /// Time for one delivery.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +43,10 @@ impl Exporter {
     pub fn new(endpoint: &Url, environment: &'static str, runtime: Handle) -> anyhow::Result<Self> {
         let traces = format!("{}/v1/traces", endpoint.as_str().trim_end_matches('/'));
         let client = Client {
-            client: reqwest::Client::builder().timeout(PATIENCE).build()?,
+            client: reqwest::Client::builder()
+                .tls_backend_preconfigured(tls::client()?)
+                .timeout(PATIENCE)
+                .build()?,
             runtime,
         };
         let exporter = opentelemetry_otlp::SpanExporter::builder()

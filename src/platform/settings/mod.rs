@@ -7,7 +7,10 @@
 mod definitions;
 mod queries;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -22,18 +25,42 @@ use super::{
 /// The channel of `NOTIFY` that has every instance read the settings anew.
 pub const CHANNEL: &str = "settings";
 
+/// All rows whose keys begin so, by the rest of their keys.
+fn below(rows: &[(String, Value)], prefix: &str) -> BTreeMap<String, Value> {
+    let named = rows
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())));
+    named.collect()
+}
+
 /// A cloneable handle to the settings as they are now.
 #[derive(Clone, Default)]
 pub struct Settings {
-    values: Arc<RwLock<Arc<Values>>>,
+    held: Arc<RwLock<Held>>,
     /// Held while they are read anew, so that what was read earlier never takes the place of what was read later.
     reading: Arc<Mutex<()>>,
+}
+
+#[derive(Clone, Default)]
+struct Held {
+    values: Arc<Values>,
+    resilience: Arc<BTreeMap<String, Value>>,
 }
 
 impl Settings {
     /// The settings as they are now.
     pub fn get(&self) -> Arc<Values> {
-        Arc::clone(&self.values.read().unwrap_or_else(PoisonError::into_inner))
+        self.held().values
+    }
+
+    /// Changes to the rules of dependencies, by their names: rows with the keys `resilience.{name}`.
+    pub fn resilience(&self) -> Arc<BTreeMap<String, Value>> {
+        self.held().resilience
+    }
+
+    fn held(&self) -> Held {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
     }
 
     /// Reads them anew from the database; true where any has changed.
@@ -44,10 +71,13 @@ impl Settings {
         let _reading = self.reading.lock().await;
         let mut conn = db.conn().await?;
         let rows = queries::list(&mut conn).await?;
-        let values = Arc::new(Values::from_rows(&rows));
-        let mut current = self.values.write().unwrap_or_else(PoisonError::into_inner);
-        let has_changed = *current != values;
-        *current = values;
+        let held = Held {
+            values: Arc::new(Values::from_rows(&rows)),
+            resilience: Arc::new(below(&rows, "resilience.")),
+        };
+        let mut current = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = current.values != held.values;
+        *current = held;
         Ok(has_changed)
     }
 }

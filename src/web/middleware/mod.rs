@@ -17,11 +17,13 @@
 //! | viewer (`accounts`) | who that is and what they may do, in one query |
 //! | [`condition`] | guests are kept out of what is for members |
 //! | [`guard`], on each route | access, limits by class, body, token, deadline, panic |
+//! | [`circuit`], on some routes | within the guard, so that only who may ask is counted |
 //!
 //! A middleware never answers with `Err`: that would skip the ones outside it, and an error would go out without its
 //! headers. It short-circuits with an `Ok` response.
 
 pub mod boundary;
+pub mod circuit;
 pub mod compress;
 pub mod condition;
 pub mod context;

@@ -1,5 +1,6 @@
 //! A site under test and its visitors: helpers are what people do. Must not assert anything about the product.
 
+mod outside;
 mod proxy;
 mod smtp;
 mod visitor;
@@ -26,6 +27,7 @@ use betternews::{
 };
 use sqlx::PgPool;
 
+pub use outside::Outside;
 pub use proxy::{Mode, Proxy, Upstream};
 pub use smtp::SmtpSink;
 pub use visitor::{Answer, Visitor};
@@ -68,6 +70,8 @@ pub struct Options {
     pub without_redis: bool,
     /// How PostgreSQL is reached instead of directly: through a proxy that can fail.
     pub postgres: Option<sqlx::postgres::PgConnectOptions>,
+    /// Ports of servers on this machine that the site may ask as if they were outside.
+    pub outside: Vec<u16>,
     /// How Redis is reached instead of by `REDIS_URL`.
     pub redis_url: Option<String>,
     /// What stands before every key in Redis, for two sites that share them.
@@ -222,14 +226,16 @@ fn config(options: &Options) -> Config {
         ("HTTP_WORKERS", "1".to_owned()),
     ];
     environment.extend(options.environment.iter().cloned());
-    Config::read(|name| {
+    let mut config = Config::read(|name| {
         environment
             .iter()
             .rev()
             .find(|(n, _)| *n == name)
             .map(|(_, v)| v.clone())
     })
-    .expect("the tests' configuration is well formed")
+    .expect("the tests' configuration is well formed");
+    config.outside.loopback_ports.clone_from(&options.outside);
+    config
 }
 
 fn redis(options: &Options) -> Kv {

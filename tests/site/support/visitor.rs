@@ -30,10 +30,17 @@ pub struct Answer {
 
 impl Visitor {
     pub(super) fn new(address: &str) -> Self {
+        // Asked for by every client, although nothing here is https; the site has installed the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .cookie_store(true)
             .redirect(Policy::none())
             .no_proxy()
+            // What is packed is seen packed.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .build()
             .expect("a client");
         Self {
