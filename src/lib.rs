@@ -17,7 +17,7 @@
 //!
 //! # A request's journey
 //!
-//! `app.rs` draws the stack that it passes (the order and its reasons: [`web::middleware`]); [`routes`] names the handler
+//! `app/stack.rs` draws the stack that it passes (the order and its reasons: [`web::middleware`]); [`routes`] names the handler
 //! and who may call it; the handler calls queries on a [`platform::db::Conn`], fills a view, and answers with
 //! [`web::render`]. A guest's page that is kept never gets that far: [`web::middleware::page_cache`] answers it. What goes
 //! wrong is a [`web::error::Error`], which the boundary turns into a page, or on `/api` into

@@ -1,4 +1,4 @@
-//! What every handler can reach: handles to the platform, built once by `app.rs`. Must not know what they are used for.
+//! What every handler can reach: handles to the platform, built once by `app`. Must not know what they are used for.
 
 use std::sync::Arc;
 

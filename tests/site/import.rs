@@ -368,10 +368,10 @@ async fn a_missing_file_leaves_nothing_behind(pool: PgPool) {
 /// The real items lie beside the project, not in it: `BETTERNEWS_HN_DATA` says where.
 #[sqlx::test(migrations = "./migrations")]
 async fn real_hacker_news_threads_come_whole(pool: PgPool) {
-    let folder = std::env::var_os("BETTERNEWS_HN_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/hn"),
-        PathBuf::from,
-    );
+    let named = std::env::var_os("BETTERNEWS_HN_DATA").map(PathBuf::from);
+    let folder = named
+        .clone()
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/hn"));
     let files: Vec<PathBuf> = [
         "nested-2006-2007.jsonl",
         "thread-poll-2008.jsonl",
@@ -381,8 +381,8 @@ async fn real_hacker_news_threads_come_whole(pool: PgPool) {
     .iter()
     .map(|name| folder.join(name))
     .collect();
-    if !folder.exists() {
-        // A clone without the items has nothing to read; every rule has its own test above.
+    if named.is_none() && !folder.exists() {
+        // A clone without the items has nothing to read, and script/test says so; every rule has its own test above.
         return;
     }
     let summary = import(&pool, &files).await;

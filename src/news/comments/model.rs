@@ -45,6 +45,10 @@ pub struct CommentRow {
     pub html: String,
     /// Whether the reader has voted for it.
     pub voted: bool,
+    /// Comments in its branch, where a page of a thread was asked for.
+    pub branch_size: Option<i64>,
+    /// Whether no page follows, where one was asked for.
+    pub is_last_page: Option<bool>,
 }
 
 impl Node for CommentRow {
@@ -211,6 +215,8 @@ mod tests {
             edited_at: None,
             html: "text".into(),
             voted: false,
+            branch_size: None,
+            is_last_page: None,
         }
     }
 

@@ -5,9 +5,13 @@ use sqlx::PgExecutor;
 
 use super::model::CommentRow;
 
-/// A statement that gives [`CommentRow`]s; `$1` is who looks, the tail says which and in what order.
+/// A statement that gives [`CommentRow`]s; `$1` is who looks, the tail says which and in what order. Pages of a thread also
+/// say what stands in [`CommentRow::branch_size`] and [`CommentRow::is_last_page`].
 macro_rules! comments {
     ($db:expr, $viewer:expr, $tail:literal $(, $argument:expr)* $(,)?) => {
+        comments!(@ "NULL::bigint", "NULL::boolean", $viewer, [$tail] $(, $argument)*)
+    };
+    (@ $size:literal, $last:literal, $viewer:expr, [$($tail:literal)+] $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             CommentRow,
             r#"SELECT c.id AS "id!", c.post_id AS "post_id!", c.parent_id, c.root_id AS "root_id!",
@@ -18,14 +22,118 @@ macro_rules! comments {
                       EXISTS (SELECT 1
                                 FROM comment_votes v
                                WHERE v.user_id = $1
-                                 AND v.comment_id = c.id) AS "voted!"
+                                 AND v.comment_id = c.id) AS "voted!",
+                      "# + $size + r#" AS branch_size, "# + $last + r#" AS is_last_page
                  FROM comments c
                  LEFT JOIN users u ON u.id = c.author_id
-                 LEFT JOIN comment_bodies b ON b.comment_id = c.id"# + $tail,
+                 LEFT JOIN comment_bodies b ON b.comment_id = c.id"# $(+ $tail)+,
             $viewer
             $(, $argument)*
         )
     };
+}
+
+/// A page of a thread in one statement: the top comments beyond a place, as many as have no more than `$6` comments in
+/// their branches (at least one, at most `$5`), and these branches, in no order; at most `$6` comments, the highest first.
+macro_rules! page {
+    ($db:expr, $viewer:expr, $page:expr, $beyond:literal, $order:literal, $key:expr, $id:expr) => {
+        comments!(
+            @ "chosen.size", "chosen.is_last",
+            $viewer,
+            [" JOIN (WITH roots AS MATERIALIZED (
+                        SELECT id, row_number() OVER (ORDER BY " $order ") AS place
+                          FROM comments
+                         WHERE post_id = $2
+                           AND parent_id IS NULL
+                           AND " $beyond "
+                         ORDER BY " $order "
+                         LIMIT $5::bigint + 1),
+                    sized AS (
+                        SELECT id, place, size, sum(size) OVER (ORDER BY place) AS size_so_far
+                          FROM roots
+                         CROSS JOIN LATERAL (SELECT count(*) AS size
+                                               FROM comments
+                                              WHERE root_id = roots.id) branch)
+                    SELECT id, size, count(*) OVER () = (SELECT count(*) FROM roots) AS is_last
+                      FROM sized
+                     WHERE place = 1
+                        OR (place <= $5 AND size_so_far <= $6::bigint)) chosen ON chosen.id = c.root_id
+              ORDER BY c.depth, c.id
+              LIMIT $6"],
+            $page.post_id,
+            $key,
+            $id,
+            $page.roots,
+            $page.rows,
+        )
+        .fetch_all($db)
+        .await
+    };
+}
+
+/// Which page of a thread.
+#[derive(Clone, Copy, Debug)]
+pub struct PageOf {
+    /// Of this post.
+    pub post_id: i64,
+    /// Most top comments.
+    pub roots: i64,
+    /// Most comments, unless the first branch alone is larger.
+    pub rows: i64,
+}
+
+/// A page by top comments, the best first, below a rank.
+pub async fn list_page_best(
+    db: impl PgExecutor<'_>,
+    viewer: Option<i64>,
+    page: PageOf,
+    below: (f32, i64),
+) -> sqlx::Result<Vec<CommentRow>> {
+    page!(
+        db,
+        viewer,
+        page,
+        "(confidence, id) < ($3, $4)",
+        "confidence DESC, id DESC",
+        below.0,
+        below.1
+    )
+}
+
+/// A page by top comments, the newest first, before a moment.
+pub async fn list_page_newest(
+    db: impl PgExecutor<'_>,
+    viewer: Option<i64>,
+    page: PageOf,
+    before: (DateTime<Utc>, i64),
+) -> sqlx::Result<Vec<CommentRow>> {
+    page!(
+        db,
+        viewer,
+        page,
+        "(created_at, id) < ($3, $4)",
+        "created_at DESC, id DESC",
+        before.0,
+        before.1
+    )
+}
+
+/// A page by top comments, the oldest first, after a moment.
+pub async fn list_page_oldest(
+    db: impl PgExecutor<'_>,
+    viewer: Option<i64>,
+    page: PageOf,
+    after: (DateTime<Utc>, i64),
+) -> sqlx::Result<Vec<CommentRow>> {
+    page!(
+        db,
+        viewer,
+        page,
+        "(created_at, id) > ($3, $4)",
+        "created_at, id",
+        after.0,
+        after.1
+    )
 }
 
 /// All comments on a post, in no order.
@@ -59,26 +167,6 @@ pub async fn list_by_roots(
     .await
 }
 
-/// How many comments stand below each of these top comments, these themselves included.
-pub async fn count_by_roots(
-    db: impl PgExecutor<'_>,
-    root_ids: &[i64],
-) -> sqlx::Result<Vec<(i64, i64)>> {
-    let rows = sqlx::query!(
-        r#"SELECT root_id, count(*) AS "count!"
-             FROM comments
-            WHERE root_id = ANY ($1)
-            GROUP BY root_id"#,
-        root_ids,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.root_id, row.count))
-        .collect())
-}
-
 /// One comment.
 pub async fn find(
     db: impl PgExecutor<'_>,
@@ -108,92 +196,6 @@ pub async fn list_below(
                                JOIN below ON r.parent_id = below.id)
                          SELECT id FROM below LIMIT $3)",
         ids,
-        limit,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// A top comment as far as paging by roots is concerned.
-#[derive(Clone, Copy, Debug)]
-pub struct Root {
-    /// Its id.
-    pub id: i64,
-    /// Its rank.
-    pub confidence: f32,
-    /// When it was written.
-    pub created_at: DateTime<Utc>,
-}
-
-/// Top comments of a post, the best first, below a rank.
-pub async fn list_roots_best(
-    db: impl PgExecutor<'_>,
-    post_id: i64,
-    below: (f32, i64),
-    limit: i64,
-) -> sqlx::Result<Vec<Root>> {
-    sqlx::query_as!(
-        Root,
-        "SELECT id, confidence, created_at
-           FROM comments
-          WHERE post_id = $1
-            AND parent_id IS NULL
-            AND (confidence, id) < ($2, $3)
-          ORDER BY confidence DESC, id DESC
-          LIMIT $4",
-        post_id,
-        below.0,
-        below.1,
-        limit,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Top comments of a post, the newest first, before a moment.
-pub async fn list_roots_newest(
-    db: impl PgExecutor<'_>,
-    post_id: i64,
-    before: (DateTime<Utc>, i64),
-    limit: i64,
-) -> sqlx::Result<Vec<Root>> {
-    sqlx::query_as!(
-        Root,
-        "SELECT id, confidence, created_at
-           FROM comments
-          WHERE post_id = $1
-            AND parent_id IS NULL
-            AND (created_at, id) < ($2, $3)
-          ORDER BY created_at DESC, id DESC
-          LIMIT $4",
-        post_id,
-        before.0,
-        before.1,
-        limit,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Top comments of a post, the oldest first, after a moment.
-pub async fn list_roots_oldest(
-    db: impl PgExecutor<'_>,
-    post_id: i64,
-    after: (DateTime<Utc>, i64),
-    limit: i64,
-) -> sqlx::Result<Vec<Root>> {
-    sqlx::query_as!(
-        Root,
-        "SELECT id, confidence, created_at
-           FROM comments
-          WHERE post_id = $1
-            AND parent_id IS NULL
-            AND (created_at, id) > ($2, $3)
-          ORDER BY created_at, id
-          LIMIT $4",
-        post_id,
-        after.0,
-        after.1,
         limit,
     )
     .fetch_all(db)

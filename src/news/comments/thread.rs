@@ -1,13 +1,11 @@
 //! A post's thread for one page: whole while it is small or asked for, by pages of top comments else (P05). Must not know
 //! HTML.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 
 use super::{
     model::{self, CommentRow, Reading},
-    queries::{self, Root},
+    queries::{self, PageOf},
     tree::{self, Sort},
     views::Thread,
 };
@@ -16,7 +14,7 @@ use crate::{
     platform::db::Conn,
     web::{
         error::Error,
-        paging::{self, Cursor, Key},
+        paging::{Cursor, Key},
         viewer::Caller,
     },
 };
@@ -53,7 +51,7 @@ pub struct Loaded {
     pub is_paged: bool,
 }
 
-/// Loads a thread in one query, or a page of one in three.
+/// Loads a thread, or a page of one; one query.
 ///
 /// # Errors
 /// [`Error::BadRequest`] for a cursor that is not this thread's.
@@ -82,19 +80,17 @@ pub async fn load(
         .after
         .map(|text| Cursor::parse(&name, text))
         .transpose()?;
-    let (mut roots, mut more) = paging::split(roots(conn, request, after).await?, ROOTS);
-    let ids: Vec<i64> = roots.iter().map(|root| root.id).collect();
-    let sizes: HashMap<i64, i64> = queries::count_by_roots(&mut *conn, &ids)
-        .await?
-        .into_iter()
-        .collect();
-    let fitting = fitting(&roots, &sizes);
-    more |= fitting < roots.len();
-    roots.truncate(fitting);
-    let ids: Vec<i64> = roots.iter().map(|root| root.id).collect();
-    let rows = queries::list_by_roots(conn, caller.id(), &ids, ROWS).await?;
+    let rows = page(conn, caller, request, after).await?;
     let shown = rows.len();
-    let more = roots.last().filter(|_| more).map(|last| {
+    let roots: Vec<&CommentRow> = rows.iter().filter(|row| row.depth == 0).collect();
+    let size = match roots[..] {
+        [only] => only.branch_size,
+        _ => None,
+    };
+    let follows = rows
+        .first()
+        .is_some_and(|row| row.is_last_page == Some(false));
+    let more = last(&roots, request.sort).filter(|_| follows).map(|last| {
         let cursor = Cursor {
             key: key(last, request.sort),
             id: last.id,
@@ -103,8 +99,7 @@ pub async fn load(
         cursor.to_text(&name)
     });
     let mut items = model::items(tree::arrange(rows, request.sort), reading);
-    if let ([root], Some(first)) = (&roots[..], items.first_mut()) {
-        let size = sizes.get(&root.id).copied().unwrap_or(0);
+    if let (Some(size), Some(first)) = (size, items.first_mut()) {
         first.continues += (size - i64::try_from(shown).unwrap_or(size)).max(0);
     }
     Ok(Loaded {
@@ -114,36 +109,41 @@ pub async fn load(
     })
 }
 
-/// How many of these top comments fit on one page: at least one.
-fn fitting(roots: &[Root], sizes: &HashMap<i64, i64>) -> usize {
-    let mut rows = 0;
-    let fit = roots
-        .iter()
-        .take_while(|root| {
-            rows += sizes.get(&root.id).copied().unwrap_or(1);
-            rows <= ROWS
-        })
-        .count();
-    fit.max(1).min(roots.len())
+/// The top comment that the next page goes on from.
+fn last<'a>(roots: &[&'a CommentRow], sort: Sort) -> Option<&'a CommentRow> {
+    let roots = roots.iter().copied();
+    match sort {
+        Sort::Best => roots.min_by(|a, b| {
+            let by_rank = a.confidence.total_cmp(&b.confidence);
+            by_rank.then(a.id.cmp(&b.id))
+        }),
+        Sort::Newest => roots.min_by_key(|root| (root.created_at, root.id)),
+        Sort::Oldest => roots.max_by_key(|root| (root.created_at, root.id)),
+    }
 }
 
 fn arranged(rows: Vec<CommentRow>, sort: Sort, reading: Reading<'_>) -> Thread {
     Thread::new(model::items(tree::arrange(rows, sort), reading))
 }
 
-fn key(root: &Root, sort: Sort) -> Key {
+fn key(root: &CommentRow, sort: Sort) -> Key {
     match sort {
         Sort::Best => Key::Float(root.confidence.into()),
         Sort::Newest | Sort::Oldest => Key::time(root.created_at),
     }
 }
 
-async fn roots(
+async fn page(
     conn: &mut Conn,
+    caller: &Caller,
     request: &Request<'_>,
     after: Option<Cursor>,
-) -> Result<Vec<Root>, Error> {
-    let (post, limit) = (request.post.card.id, ROOTS + 1);
+) -> Result<Vec<CommentRow>, Error> {
+    let page = PageOf {
+        post_id: request.post.card.id,
+        roots: ROOTS,
+        rows: ROWS,
+    };
     let moment = |open: DateTime<Utc>, id| after.map_or((open, id), |c| (c.key.as_time(), c.id));
     let rows = match request.sort {
         #[expect(
@@ -154,34 +154,16 @@ async fn roots(
             let below = after.map_or((f32::INFINITY, i64::MAX), |c| {
                 (c.key.as_float() as f32, c.id)
             });
-            queries::list_roots_best(conn, post, below, limit).await?
+            queries::list_page_best(conn, caller.id(), page, below).await?
         }
         Sort::Newest => {
             let far = DateTime::from_timestamp(253_370_764_800, 0).unwrap_or_default();
-            queries::list_roots_newest(conn, post, moment(far, i64::MAX), limit).await?
+            queries::list_page_newest(conn, caller.id(), page, moment(far, i64::MAX)).await?
         }
         Sort::Oldest => {
-            queries::list_roots_oldest(conn, post, moment(DateTime::UNIX_EPOCH, 0), limit).await?
+            let early = moment(DateTime::UNIX_EPOCH, 0);
+            queries::list_page_oldest(conn, caller.id(), page, early).await?
         }
     };
     Ok(rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_takes_what_fits_and_at_least_one() {
-        let roots = [1, 2, 3].map(|id| Root {
-            id,
-            confidence: 0.0,
-            created_at: DateTime::UNIX_EPOCH,
-        });
-        let sizes = |all: [i64; 3]| HashMap::from([(1, all[0]), (2, all[1]), (3, all[2])]);
-        assert_eq!(fitting(&roots, &sizes([10, 20, 30])), 3);
-        assert_eq!(fitting(&roots, &sizes([150, 150, 1])), 2);
-        assert_eq!(fitting(&roots, &sizes([5_000, 1, 1])), 1);
-        assert_eq!(fitting(&[], &HashMap::new()), 0);
-    }
 }

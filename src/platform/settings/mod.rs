@@ -1,7 +1,7 @@
 //! The site's settings (S33): typed, with defaults, changed while it runs. Must not know who reads them.
 //!
 //! They are few and read on every page, so that each instance holds them all. A change is told to all instances by
-//! `NOTIFY` on [`CHANNEL`] when it commits; a task of `app.rs` reads them anew now and then too, for an instance that
+//! `NOTIFY` on [`CHANNEL`] when it commits; a task of `app` reads them anew now and then too, for an instance that
 //! missed it.
 
 mod definitions;

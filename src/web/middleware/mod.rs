@@ -1,6 +1,6 @@
 //! The stacks: which middleware a request passes, in which order, and why. Must not know routes.
 //!
-//! From the outside in, as `app.rs` composes them (actix runs the last `wrap` first):
+//! From the outside in, as `app/stack.rs` composes them (actix runs the last `wrap` first):
 //!
 //! | middleware | why there |
 //! |---|---|

@@ -1,0 +1,163 @@
+//! The stack that a request passes, and the ports that it comes in by. The order and its reasons stand in
+//! `web/middleware/mod.rs`. Must not know SQL or HTML.
+
+use std::{net::TcpListener, time::Duration};
+
+use actix_identity::IdentityMiddleware;
+use actix_session::{SessionMiddleware, config::PersistentSession};
+use actix_web::{
+    App, HttpServer,
+    body::MessageBody,
+    cookie::{self, Key, SameSite},
+    dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
+    web::{Data, PathConfig},
+};
+use anyhow::Context as _;
+use tokio_util::task::AbortOnDropHandle;
+use tracing_actix_web::TracingLogger;
+
+use super::Slices;
+use crate::{
+    accounts::{self},
+    ops::{health, listener},
+    platform::shutdown::{Shutdown, Stage},
+    routes,
+    web::{
+        cookies,
+        error::Error,
+        middleware::{
+            boundary::boundary,
+            compress::compress,
+            condition::{is_for_members, require_member, when},
+            context::context,
+            headers::headers,
+            limit::limit,
+            log::RequestSpan,
+            page_cache::page_cache,
+            record::record,
+        },
+        session::{self, ActixStore},
+        state::State,
+    },
+};
+
+/// How long a request that was accepted may take to finish once the process is asked to stop.
+pub(super) const DRAIN: Duration = Duration::from_secs(15);
+/// Time for a request's head to arrive.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// Binds the port and starts the workers. The order of the stack and its reasons stand in `web/middleware/mod.rs`.
+pub(super) fn listen(state: &Data<State>, slices: &Slices) -> anyhow::Result<(u16, Server)> {
+    let bind = state.config.http.bind;
+    let listener = TcpListener::bind(bind).with_context(|| format!("cannot listen on {bind}"))?;
+    let port = listener.local_addr()?.port();
+    let workers = state.config.http.workers;
+    let (state, slices) = (state.clone(), slices.clone());
+    let server = HttpServer::new(move || {
+        if state.config.observe.monitoring {
+            actix_web::rt::spawn(state.system.watch());
+        }
+        site(&state, &slices)
+    })
+    .workers(workers)
+    // Head and body leave in two writes: without this the second waits 40 ms for the other side's acknowledgement.
+    .tcp_nodelay(true)
+    .client_request_timeout(HEAD_LIMIT)
+    .shutdown_timeout(DRAIN.as_secs())
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok((port, server))
+}
+
+/// The whole stack.
+pub(super) fn site(
+    state: &Data<State>,
+    slices: &Slices,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = actix_web::Error,
+        InitError = (),
+    > + use<>,
+> {
+    App::new()
+        .app_data(state.clone())
+        .app_data(slices.viewers.clone())
+        .app_data(slices.previews.clone())
+        .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
+        .configure(routes::configure)
+        .wrap(from_fn(when(is_for_members, require_member)))
+        .wrap(from_fn(accounts::middleware::viewer))
+        .wrap(IdentityMiddleware::default())
+        .wrap(sessions(state))
+        .wrap(from_fn(boundary))
+        .wrap(from_fn(compress))
+        .wrap(TracingLogger::<RequestSpan>::new())
+        .wrap(from_fn(page_cache))
+        .wrap(from_fn(limit))
+        .wrap(from_fn(record))
+        .wrap(from_fn(headers))
+        .wrap(from_fn(context))
+        .wrap(from_fn(health::probes))
+}
+
+/// The crate signs its cookie; here the signature adds nothing, since the token is 256 random bits looked up by their
+/// hash. Its key is fixed, so that rotating `SECRET_KEY` logs nobody out.
+fn sessions(state: &Data<State>) -> SessionMiddleware<ActixStore> {
+    let secure = state.config.http.secure();
+    let lifetime = cookie::time::Duration::seconds(session::LIFETIME_ABSOLUTE.num_seconds());
+    SessionMiddleware::builder(ActixStore(state.sessions.clone()), Key::from(&[0; 64]))
+        .cookie_name(cookies::name(session::COOKIE, secure))
+        .cookie_secure(secure)
+        .cookie_http_only(true)
+        .cookie_same_site(SameSite::Lax)
+        .cookie_path("/".to_owned())
+        .session_lifecycle(PersistentSession::default().session_ttl(lifetime))
+        .build()
+}
+
+/// The operators' own port, where one is wanted: the same endpoints, no sessions, nothing forwarded.
+pub(super) fn listen_to_operators(
+    state: &Data<State>,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<Option<u16>> {
+    let Some(bind) = state.config.http.ops_bind else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(bind)
+        .with_context(|| format!("cannot listen on {bind} for operators"))?;
+    let port = listener.local_addr()?.port();
+    let state = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .configure(listener::configure)
+            .wrap(from_fn(listener::refuse_forwarded))
+            .wrap(from_fn(record))
+            .wrap(from_fn(headers))
+            .wrap(from_fn(context))
+    })
+    .workers(1)
+    .client_request_timeout(HEAD_LIMIT)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    let task = AbortOnDropHandle::new(tokio::spawn(server));
+    // Last of all: operators watch the end, too.
+    shutdown.register(
+        "operators' port",
+        Stage::Disconnect,
+        Duration::from_secs(1),
+        move || async move {
+            handle.stop(false).await;
+            drop(task);
+            Ok::<_, std::convert::Infallible>(())
+        },
+    );
+    Ok(Some(port))
+}
