@@ -196,8 +196,7 @@ impl Maker {
                 &mut chunk,
                 &plan,
                 (index, &post),
-                &thread,
-                next_comment,
+                (&thread, next_comment),
                 rename,
                 &mut rng,
             );
@@ -294,8 +293,7 @@ impl Maker {
         chunk: &mut Chunk,
         plan: &Plan,
         (index, post): (u64, &Post),
-        thread: &[Comment],
-        first: i64,
+        (thread, first): (&[Comment], i64),
         rename: &Renamed,
         rng: &mut Rng,
     ) {
