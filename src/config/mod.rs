@@ -139,6 +139,8 @@ pub struct Outside {
     /// Ports on the loopback addresses that may be asked beside the public internet. No variable fills it: it is for tests,
     /// which run the outside themselves.
     pub loopback_ports: Vec<u16>,
+    /// Where a CDN in front takes word of outdated pages; unset: there is none. `CDN_PURGE_URL`
+    pub cdn_purge_url: Option<SecretString>,
 }
 
 /// All of it.
@@ -245,7 +247,10 @@ impl Config {
                     "the address of a collector, such as http://127.0.0.1:4318",
                 ),
             },
-            outside: Outside::default(),
+            outside: Outside {
+                loopback_ports: Vec::new(),
+                cdn_purge_url: r.secret_url("CDN_PURGE_URL", &["https", "http"]),
+            },
             dev: r.flag("BETTERNEWS_DEV"),
             debug,
         };
