@@ -120,7 +120,7 @@ fn verdict(rows: &[Listed], is_part: bool, filter: &Filter<'_>) -> String {
     };
     match (rows.len(), is_part) {
         (0, _) => "Nobody fits".to_owned(),
-        (count, true) if whose == "joined" => format!("{count} users, the newest first"),
+        (_, true) if whose == "joined" => "Users, the newest first".to_owned(),
         (count, true) => format!("{count} users {whose}, and there are more"),
         (1, false) => "One user".to_owned(),
         (count, false) => format!("{count} users"),

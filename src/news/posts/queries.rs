@@ -263,8 +263,10 @@ pub async fn delete(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> {
               preview AS (DELETE FROM link_previews WHERE post_id = $1),
               tagged AS (
                   DELETE FROM post_tags WHERE post_id = $1 RETURNING tag_id
+              ), held AS (
+                  SELECT id FROM tags WHERE id IN (SELECT tag_id FROM tagged) ORDER BY id FOR NO KEY UPDATE
               ), counted AS (
-                  UPDATE tags SET post_count = post_count - 1 WHERE id IN (SELECT tag_id FROM tagged)
+                  UPDATE tags t SET post_count = t.post_count - 1 FROM held WHERE t.id = held.id
               )
          UPDATE posts
             SET state = 'deleted', title = '', url = NULL, url_key = NULL, domain_id = NULL
