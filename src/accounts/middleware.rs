@@ -14,9 +14,15 @@ use actix_web::{
 };
 use chrono::Utc;
 
-use super::{model::ViewerRow, queries, tokens, viewers::Viewers};
+use super::{
+    model::ViewerRow,
+    queries, tokens,
+    viewers::{Found, Viewers},
+};
 use crate::web::{
+    context::Context,
     cookies,
+    envelope::is_for_programs,
     error::Error,
     session::{self, AWAY_KEY, SESSION_KEY, VIEWER_KEY},
     signing::token_hash,
@@ -32,14 +38,15 @@ pub async fn viewer(
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    if request.path().starts_with("/api/")
+    if is_for_programs(request.path())
         && let Some(credentials) = request.headers().get(header::AUTHORIZATION).cloned()
     {
-        return bearer(request, &state, &credentials, next).await;
+        return bearer(request, state, &credentials, next).await;
     }
     let name = cookies::name(session::COOKIE, state.config.http.secure());
     if request.cookie(&name).is_none() {
-        request.extensions_mut().insert(Rc::new(Caller::default()));
+        let guest = guest(&request);
+        request.extensions_mut().insert(Rc::new(guest));
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
     let (caller, active) = match resolve(&request).await {
@@ -64,11 +71,11 @@ pub async fn viewer(
 /// A request of a program: its key says who it is for, and a cookie beside it says nothing. A bad key is never a guest.
 async fn bearer(
     request: ServiceRequest,
-    state: &Data<State>,
+    state: Data<State>,
     credentials: &HeaderValue,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let caller = match find_bearer(state, credentials).await {
+    let caller = match find_bearer(&request, &state, credentials).await {
         Ok(Some(caller)) => caller,
         Ok(None) => {
             let error = Error::BadCredentials;
@@ -81,6 +88,7 @@ async fn bearer(
 }
 
 async fn find_bearer(
+    request: &ServiceRequest,
     state: &Data<State>,
     credentials: &HeaderValue,
 ) -> Result<Option<Caller>, Error> {
@@ -99,7 +107,11 @@ async fn find_bearer(
         return Ok(None);
     };
     let now = Utc::now();
-    let viewer = Viewer::from_row(found.viewer, now);
+    // The key is looked up each time, its owner need not be.
+    let Some(owner) = viewers(request)?.find(found.user_id).await? else {
+        return Ok(None);
+    };
+    let viewer = Viewer::from_row(owner.row, now);
     if !state.is_on(tokens::FLAG, Some(&viewer), now) {
         return Ok(None);
     }
@@ -109,8 +121,17 @@ async fn find_bearer(
     Ok(Some(Caller {
         viewer: Some(Rc::new(viewer)),
         scopes: Some(tokens::scopes(&found.scopes)),
-        ..Caller::default()
+        token: Some(found.id),
+        ..guest(request)
     }))
+}
+
+/// Nobody in particular, from where this request comes.
+fn guest(request: &ServiceRequest) -> Caller {
+    Caller {
+        context: Some(Context::get(request.request())),
+        ..Caller::default()
+    }
 }
 
 /// Writes "last used" behind the answer, so that nobody waits for it; if it fails, the next request does it.
@@ -159,7 +180,7 @@ async fn resolve(request: &ServiceRequest) -> Result<(Caller, Option<i64>), Erro
     if session.get::<bool>(AWAY_KEY).ok().flatten() == Some(true) {
         let caller = Caller {
             sessions_away: true,
-            ..Caller::default()
+            ..guest(request)
         };
         return Ok((caller, None));
     }
@@ -168,22 +189,22 @@ async fn resolve(request: &ServiceRequest) -> Result<(Caller, Option<i64>), Erro
         .ok()
         .and_then(|identity| identity.id().ok());
     let Some(id) = id.and_then(|id| id.parse::<i64>().ok()) else {
-        return Ok((Caller::default(), None));
+        return Ok((guest(request), None));
     };
-    let row = match session.get::<ViewerRow>(VIEWER_KEY).ok().flatten() {
-        Some(row) => Some(row),
+    let found = match session.get::<ViewerRow>(VIEWER_KEY).ok().flatten() {
+        Some(row) => Some(Found { row, is_new: true }),
         None => viewers(request)?.find(id).await?,
     };
-    let Some(row) = row else {
-        return Ok((Caller::default(), None));
+    let Some(Found { row, is_new }) = found else {
+        return Ok((guest(request), None));
     };
     let now = Utc::now();
-    let active = row.active_again(now);
+    // A kept row does not know what was noted since.
+    let active = row.active_again(now).filter(|_| is_new);
     let caller = Caller {
         viewer: Some(Rc::new(Viewer::from_row(row, now))),
         session: session.get::<String>(SESSION_KEY).ok().flatten(),
-        scopes: None,
-        sessions_away: false,
+        ..guest(request)
     };
     Ok((caller, active))
 }

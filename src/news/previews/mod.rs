@@ -179,8 +179,8 @@ impl Previews {
             return Ok(kept);
         }
         let (own, address) = (self.clone(), url.clone());
-        let loading = self.running.run(url.to_string(), || async move {
-            own.fetch(address, priority, limit).await
+        let loading = self.running.run(url.to_string(), || {
+            trace::inherit(async move { own.fetch(address, priority, limit).await })
         });
         let outcome = loading
             .await

@@ -1,0 +1,207 @@
+//! S11: roles hold permissions with conditions, as data; and S13: what changes nothing, and what must prove where it came
+//! from.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::support::{Options, TestSite, Visitor, eventually};
+
+async fn submitted(author: &Visitor, title: &str, tags: &str) -> i64 {
+    author
+        .submit_post(title, "", "A text that is long enough.", tags)
+        .await
+}
+
+async fn remove(who: &Visitor, post: i64) -> u16 {
+    let fields = [("reason", "not for this place")];
+    let answer = who.post(&format!("/posts/{post}/remove"), &fields).await;
+    answer.status.as_u16()
+}
+
+#[sqlx::test]
+async fn s11_a_permission_with_a_condition_is_held_against_each_target(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let author = site.signed_up("alice").await;
+    let recruiter = site.signed_up("rita").await;
+    let job = submitted(&author, "Job: a gardener for tulips", "").await;
+    let ask = submitted(&author, "Ask: why are there tulips?", "").await;
+    let tagged = submitted(&author, "Tulips in memory safe languages", "rust").await;
+    assert_eq!(remove(&recruiter, job).await, 403);
+    site.execute(
+        "WITH role AS (INSERT INTO roles (id, name, rank) VALUES (7, 'recruiter', 2) RETURNING id),
+              given AS (INSERT INTO user_roles (user_id, role_id)
+                        SELECT u.id, role.id FROM users u, role WHERE u.username = 'rita')
+         INSERT INTO permissions (role_id, resource, action, condition)
+         SELECT id, 'post', 'remove', 'kind=job' FROM role",
+    )
+    .await;
+    recruiter
+        .get(&format!("/posts/{job}/remove"))
+        .await
+        .expect_status(200);
+    recruiter
+        .get(&format!("/posts/{ask}/remove"))
+        .await
+        .expect_status(403);
+    assert_eq!(remove(&recruiter, ask).await, 403);
+    assert_eq!(remove(&recruiter, tagged).await, 403);
+    assert_eq!(remove(&recruiter, job).await, 303);
+    let form = format!("a[href='/posts/{ask}/remove']");
+    let path = recruiter.get(&format!("/posts/{ask}")).await.location();
+    assert!(!recruiter.get(&path).await.has(&form), "nor is it offered");
+
+    site.execute("UPDATE permissions SET condition = 'tag=rust' WHERE condition = 'kind=job'")
+        .await;
+    assert_eq!(remove(&recruiter, ask).await, 403);
+    assert_eq!(remove(&recruiter, tagged).await, 303);
+    // A condition is no key to what looks at no target.
+    site.execute("INSERT INTO permissions (role_id, resource, action, condition) VALUES (7, 'console', 'read', 'own')")
+        .await;
+    recruiter.get("/admin").await.expect_status(403);
+    assert_eq!(
+        site.value::<String>(
+            "SELECT string_agg(state, ' ' ORDER BY id) FROM posts WHERE title LIKE '%ulip%'"
+        )
+        .await,
+        "removed live removed"
+    );
+}
+
+#[sqlx::test]
+async fn s11_the_first_permission_that_is_taken_from_a_role_holds_at_once(pool: PgPool) {
+    let site = TestSite::start(pool.clone()).await;
+    let author = site.signed_up("alice").await;
+    let post = submitted(&author, "A thing about tulips", "").await;
+    let keeper = site.signed_up_as("mona", "moderator").await;
+    let form = format!("/posts/{post}/remove");
+    keeper.get(&form).await.expect_status(200);
+    site.execute("DELETE FROM permissions WHERE resource = 'post' AND action = 'remove'")
+        .await;
+    keeper.get(&form).await.expect_status(403);
+    author.get("/admin").await.expect_status(403);
+}
+
+/// Every GET route of the table of contents, with what exists in the place of its parameters.
+fn get_routes(post: i64, comment: i64) -> Vec<String> {
+    let table = include_str!("../../src/routes.rs");
+    let (post, comment) = (post.to_string(), comment.to_string());
+    let mut paths: Vec<String> = table
+        .split("config.service(at(")
+        .skip(1)
+        .filter(|entry| {
+            let entry = entry.split("));").next().unwrap_or_default();
+            entry.contains("get(") || entry.contains("get_behind(")
+        })
+        .filter_map(|entry| entry.split('"').nth(1))
+        .map(|path| {
+            let id = if path.starts_with("/comments") {
+                &comment
+            } else {
+                &post
+            };
+            let name = if path.starts_with("/admin/flags") {
+                "caching"
+            } else {
+                "alice"
+            };
+            path.replace("{id}", id)
+                .replace("{slug}", "a-slug")
+                .replace("{name}", name)
+                .replace("{tag}", "rust")
+                .replace("{domain}", "example.com")
+                .replace("{key}", "site.name")
+                .replace("{token}", "0123456789abcdef")
+                .replace("{file}", "nothing.css")
+        })
+        .collect();
+    paths.dedup();
+    paths
+}
+
+/// What each table holds, but for what is noted of any request: when somebody was last seen, and what was asked.
+async fn fingerprint(pool: &PgPool) -> BTreeMap<String, Option<String>> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename::text FROM pg_tables
+          WHERE schemaname = 'public'
+            AND tablename !~ '^(activity|jobs|job_|route_|sessions|_sqlx)'",
+    )
+    .fetch_all(pool)
+    .await
+    .expect("tables");
+    assert!(tables.len() > 15, "{tables:?}");
+    let mut prints = BTreeMap::new();
+    for table in tables {
+        let sql = format!(
+            "SELECT md5(string_agg(row::text, ',' ORDER BY row::text))
+               FROM (SELECT to_jsonb(t) - ARRAY['last_active_at', 'evaluated_at'] AS row
+                       FROM {table} t) AS rows"
+        );
+        let print = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(pool)
+            .await
+            .expect("a fingerprint");
+        prints.insert(table, print);
+    }
+    prints
+}
+
+#[sqlx::test]
+async fn s13_no_get_changes_anything(pool: PgPool) {
+    let site = TestSite::start(pool.clone()).await;
+    let admin = site.signed_up_as("alice", "admin").await;
+    let post = admin
+        .submit_post("A thing about tulips", "https://example.com/a", "", "rust")
+        .await;
+    let comment = admin.comment(post, None, "Tulips are worth a word.").await;
+    eventually("the first letters and previews are done", async || {
+        site.value::<i64>("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')")
+            .await
+            == 0
+    })
+    .await;
+    let before = fingerprint(&pool).await;
+    let paths = get_routes(post, comment);
+    assert!(paths.len() > 60, "{paths:?}");
+    for path in &paths {
+        let answer = admin.get(path).await;
+        assert!(answer.status.as_u16() < 500, "{path}: {}", answer.body);
+        let with_query = format!(
+            "{path}?confirm=1&value=1&delete=1&csrf_token={}",
+            admin.token()
+        );
+        assert!(admin.get(&with_query).await.status.as_u16() < 500, "{path}");
+    }
+    let after = fingerprint(&pool).await;
+    for (table, print) in &before {
+        assert_eq!(after.get(table), Some(print), "{table} has changed");
+    }
+    assert!(
+        admin.get("/about").await.has(".menu summary"),
+        "still signed in"
+    );
+}
+
+#[sqlx::test]
+async fn s13_a_foreign_page_changes_nothing_even_with_the_right_token(pool: PgPool) {
+    let site = TestSite::start_with(pool, Options::default()).await;
+    let alice = site.signed_up("alice").await;
+    let token = alice.token();
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ] {
+        let request = alice
+            .client()
+            .post(alice.url("/settings/profile"))
+            .header(name, value)
+            .form(&[("about", "taken over"), ("csrf_token", token.as_str())]);
+        alice.send(request).await.expect_status(403);
+    }
+    assert_eq!(
+        site.value::<i64>("SELECT count(*) FROM user_bodies").await,
+        0
+    );
+}
