@@ -22,6 +22,7 @@ use crate::{
         db::Db,
         fetch::{self, Fetcher, Overflow, Wanted},
         jobs::{self, Failure, Limits, NewJob, Registry},
+        observe::trace,
         resilience::{
             bulkhead::Priority,
             call::{CallError, Dependency},

@@ -11,7 +11,9 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
+};
 use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 use tokio::time::{Sleep, sleep_until};
 use tracing::{Instrument, Span};
@@ -148,12 +150,9 @@ impl Conn {
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<(), Error> {
-        self.bounded(
-            operation(sql),
-            async |connection: &mut PgConnection| {
-                sqlx::raw_sql(sql).execute(connection).await.map(drop)
-            },
-        )
+        self.bounded(operation(sql), async |connection: &mut PgConnection| {
+            sqlx::raw_sql(sql).execute(connection).await.map(drop)
+        })
         .await
     }
 

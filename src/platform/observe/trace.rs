@@ -266,11 +266,12 @@ mod tests {
     async fn work_knows_what_it_belongs_to() {
         assert!(outgoing(Peer::Chosen).is_empty());
         let trace = Trace::taken(Some(PARENT), None, None);
-        let (headers, to_stranger) = carry(trace, "order-12345".into(), Some("a=b".into()), async {
-            let spawned = tokio::spawn(inherit(async { outgoing(Peer::Chosen) }));
-            (spawned.await.expect("no panic"), outgoing(Peer::Stranger))
-        })
-        .await;
+        let (headers, to_stranger) =
+            carry(trace, "order-12345".into(), Some("a=b".into()), async {
+                let spawned = tokio::spawn(inherit(async { outgoing(Peer::Chosen) }));
+                (spawned.await.expect("no panic"), outgoing(Peer::Stranger))
+            })
+            .await;
         assert_eq!(to_stranger, [("traceparent", trace.to_string())]);
         assert_eq!(headers[0], ("traceparent", trace.to_string()));
         assert_eq!(headers[1].1, "order-12345");
