@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 
-use crate::support::{Options, TestSite, Visitor};
+use crate::support::{Options, TestSite, Visitor, eventually};
 
 async fn submitted(author: &Visitor, title: &str, tags: &str) -> i64 {
     author
@@ -80,6 +80,78 @@ async fn s11_the_first_permission_that_is_taken_from_a_role_holds_at_once(pool: 
         .await;
     keeper.get(&form).await.expect_status(403);
     author.get("/admin").await.expect_status(403);
+}
+
+/// The program's subcommand on the site's databases; what it says, and whether it succeeded.
+async fn roles(pool: &PgPool, prefix: &str, arguments: &[&str]) -> (bool, String) {
+    let done = tokio::process::Command::new(env!("CARGO_BIN_EXE_betternews"))
+        .arg("roles")
+        .args(arguments)
+        .env_clear()
+        .env(
+            "DATABASE_URL",
+            pool.connect_options().to_url_lossy().to_string(),
+        )
+        .env("REDIS_URL", std::env::var("REDIS_URL").expect("REDIS_URL"))
+        .env("REDIS_PREFIX", prefix)
+        .env("SECRET_KEY", "a secret for the tests that is long enough")
+        .output()
+        .await
+        .expect("it runs");
+    let said = [done.stdout, done.stderr].concat();
+    (
+        done.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[sqlx::test]
+async fn s11_what_a_role_may_is_changed_at_the_terminal_and_holds_at_once(pool: PgPool) {
+    let prefix = format!("test-{}:", betternews::web::signing::random_token(9));
+    let options = Options {
+        redis_prefix: Some(prefix.clone()),
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool.clone(), options).await;
+    let author = site.signed_up("alice").await;
+    let reader = site.signed_up("bob").await;
+    let job = submitted(&author, "Job: a gardener for tulips", "").await;
+    let ask = submitted(&author, "Ask: why are there tulips?", "").await;
+    let form = async |post: i64| reader.get(&format!("/posts/{post}/remove")).await.status;
+    assert_eq!(form(job).await, 403);
+    // Removing wants a higher rank besides: a rule about people, which no permission replaces.
+    site.execute("INSERT INTO roles (id, name, rank) VALUES (7, 'gardener', 2)")
+        .await;
+    site.give_role("bob", "gardener").await;
+    let of_jobs = ["gardener", "post", "remove", "--if", "kind=job"];
+    let (done, said) = roles(&pool, &prefix, &[&["grant"], &of_jobs[..]].concat()).await;
+    assert!(
+        done && said.contains("Granted: post remove if kind=job"),
+        "{said}"
+    );
+    eventually("the running site knows", async || form(job).await == 200).await;
+    assert_eq!(form(ask).await, 403);
+    let (_, said) = roles(&pool, &prefix, &["list"]).await;
+    assert!(
+        said.contains("gardener (rank 2)\n    post remove if kind=job"),
+        "{said}"
+    );
+    let (done, _) = roles(&pool, &prefix, &[&["revoke"], &of_jobs[..]].concat()).await;
+    assert!(done);
+    eventually("the running site knows", async || form(job).await == 403).await;
+    let audited: i64 = site
+        .value("SELECT count(*) FROM audit WHERE subject = 'role:gardener' AND actor_id IS NULL")
+        .await;
+    assert_eq!(audited, 2);
+    for bad in [
+        &["grant", "nobody", "post", "remove"][..],
+        &["grant", "gardener", "Post!", "remove"],
+        &["grant", "gardener", "post", "remove", "--if", "sometimes"],
+        &["revoke", "admin", "*", "*"],
+    ] {
+        let (done, said) = roles(&pool, &prefix, bad).await;
+        assert!(!done, "{bad:?}: {said}");
+    }
 }
 
 /// Every GET route of the table of contents, with what exists in the place of its parameters.

@@ -28,17 +28,16 @@ pub async fn context(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let context = match request.app_data::<Data<State>>() {
+    let state = request.app_data::<Data<State>>();
+    let asked = Asked {
+        by_program: is_for_programs(request.path()),
+        is_secure: state.is_some_and(|state| state.config.http.secure()),
+    };
+    let context = match state {
         Some(state) => Rc::new(Context::of(&request, &state.config.http)),
         None => Context::get(request.request()),
     };
     request.extensions_mut().insert(Rc::clone(&context));
-    let asked = Asked {
-        by_program: is_for_programs(request.path()),
-        is_secure: request
-            .app_data::<Data<State>>()
-            .is_some_and(|state| state.config.http.secure()),
-    };
     let work = caught(&context, asked, next.call(request));
     let (correlation, baggage) = (Arc::clone(&context.correlation), context.baggage.clone());
     let mut response = trace::carry(context.trace.get(), correlation, baggage, work).await?;

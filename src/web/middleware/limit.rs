@@ -13,7 +13,7 @@ use actix_web::{
 use super::boundary::dress;
 use crate::{
     platform::limits::{Class, Decision},
-    web::{context::Context, error::Error, state::State, viewer::Caller},
+    web::{cache::Made, context::Context, error::Error, state::State, viewer::Caller},
 };
 
 /// Middleware function: counts every request but those for the page's own files. It counts in this process alone, and
@@ -23,7 +23,8 @@ pub async fn limit(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let refused = match request.app_data::<Data<State>>() {
-        Some(state) if !request.path().starts_with("/static/") => state
+        // What the site asks of itself is nobody's.
+        Some(state) if !request.path().starts_with("/static/") && !request.extensions().contains::<Made>() => state
             .limiter
             .admit(&Context::get(request.request()).limit_address())
             .err()
