@@ -51,6 +51,7 @@ pub async fn viewer(
     }
     let (caller, active) = match resolve(&request).await {
         Ok(resolved) => resolved,
+        Err(error) if does_without(&request, &error) => (unknown(&request), None),
         Err(error) => return Ok(ServiceResponse::from_err(error, request.into_parts().0)),
     };
     let stale = caller.viewer.is_none() && !caller.sessions_away;
@@ -77,6 +78,7 @@ async fn bearer(
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let caller = match find_bearer(&request, &state, credentials).await {
         Ok(Some(caller)) => caller,
+        Err(error) if does_without(&request, &error) => unknown(&request),
         Ok(None) => {
             let error = Error::BadCredentials;
             return Ok(ServiceResponse::from_err(error, request.into_parts().0));
@@ -124,6 +126,20 @@ async fn find_bearer(
         token: Some(found.id),
         ..guest(request)
     }))
+}
+
+/// Whether an answer is worth more than knowing for whom: how the site is, while the part is away that would tell. Who
+/// asks then learns what anybody does.
+fn does_without(request: &ServiceRequest, error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_)) && matches!(request.path(), "/health" | "/api/health")
+}
+
+/// Somebody, but what would tell who is away.
+fn unknown(request: &ServiceRequest) -> Caller {
+    Caller {
+        sessions_away: true,
+        ..guest(request)
+    }
 }
 
 /// Nobody in particular, from where this request comes.
@@ -178,11 +194,7 @@ fn viewers(request: &ServiceRequest) -> Result<&Data<Viewers>, Error> {
 async fn resolve(request: &ServiceRequest) -> Result<(Caller, Option<i64>), Error> {
     let session = request.get_session();
     if session.get::<bool>(AWAY_KEY).ok().flatten() == Some(true) {
-        let caller = Caller {
-            sessions_away: true,
-            ..guest(request)
-        };
-        return Ok((caller, None));
+        return Ok((unknown(request), None));
     }
     let id = request
         .get_identity()

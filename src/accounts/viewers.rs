@@ -62,28 +62,27 @@ impl Viewers {
             is_new.set(true);
             self.read(id).await?.ok_or(Miss::Nobody)
         };
-        let row = if self.cache.is_in_step() {
+        let kept_or_read = async {
+            if !self.cache.is_in_step() {
+                return read.await;
+            }
             let options = Cache::user_options(id).ttl(BRIEFLY);
             self.cache.get_or(&user_key(id, NAME), &options, read).await
-        } else {
-            read.await
         };
-        match row {
-            Ok(row) => Ok(Some(Found {
+        // One who waits for lookups that began before theirs waits no longer for them.
+        match tokio::time::timeout(PATIENCE, kept_or_read).await {
+            Ok(Ok(row)) => Ok(Some(Found {
                 row,
                 is_new: is_new.get(),
             })),
-            Err(Miss::Nobody) => Ok(None),
-            Err(Miss::Failed(error)) => Err(error),
+            Ok(Err(Miss::Nobody)) => Ok(None),
+            Ok(Err(Miss::Failed(error))) => Err(error),
+            Err(_) => Err(Error::Unavailable("database: too many wait for it".into())),
         }
     }
 
     async fn read(&self, id: i64) -> Result<Option<ViewerRow>, Miss> {
-        // One who waits for a lookup that began before theirs waits no longer for it.
-        let found = tokio::time::timeout(PATIENCE, self.batch.load(id)).await;
-        let found = found.map_err(|_| {
-            Miss::Failed(Error::Unavailable("database: too many wait for it".into()))
-        })?;
+        let found = self.batch.load(id).await;
         found.map_err(|error| {
             Miss::Failed(match error {
                 LookupError::Failed(error) if is_unavailable(&error) => {

@@ -1,9 +1,19 @@
 //! S11: roles hold permissions with conditions, as data; and S13: what changes nothing, and what must prove where it came
 //! from.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Arc, Mutex},
+};
 
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
 
 use crate::support::{Options, TestSite, Visitor, eventually};
 
@@ -80,6 +90,68 @@ async fn s11_the_first_permission_that_is_taken_from_a_role_holds_at_once(pool: 
         .await;
     keeper.get(&form).await.expect_status(403);
     author.get("/admin").await.expect_status(403);
+}
+
+/// Keeps what is logged as denied.
+#[derive(Clone, Default)]
+struct Denials(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Denials {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        struct Text(String);
+        impl Visit for Text {
+            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+                self.0.push_str(&format!("{}={value:?} ", field.name()));
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        if text.0.contains("message=denied") {
+            self.0.lock().expect("no panic before").push(text.0);
+        }
+    }
+}
+
+#[sqlx::test]
+async fn s11_what_is_denied_is_logged_with_whom_and_what(pool: PgPool) {
+    let denials = Denials::default();
+    tracing_subscriber::registry()
+        .with(denials.clone())
+        .try_init()
+        .expect("each test is a process of its own");
+    let site = TestSite::start(pool).await;
+    let alice = site.signed_up("alice").await;
+    let id: i64 = site.value("SELECT id FROM users").await;
+    let expect = |what: &str| {
+        let logged = std::mem::take(&mut *denials.0.lock().expect("no panic before"));
+        assert_eq!(logged.len(), 1, "{what}: {logged:?}");
+        assert!(logged[0].contains(what), "{what}: {logged:?}");
+        assert!(logged[0].contains(&format!("user.id={id}")), "{logged:?}");
+    };
+    alice.get("/admin").await.expect_status(403);
+    expect("console.read");
+    let post = submitted(&alice, "A thing about tulips", "").await;
+    alice
+        .post(&format!("/posts/{post}/vote"), &[("value", "1")])
+        .await
+        .expect_status(403);
+    expect("vote on one's own");
+    alice.get("/settings/tokens").await;
+    let fields = [("name", "a script"), ("scopes", "read"), ("days", "30")];
+    let page = alice.post("/settings/tokens", &fields).await;
+    let request = alice
+        .client()
+        .delete(alice.url("/api/v1/auth/tokens/1"))
+        .header("authorization", format!("Bearer {}", page.text(".secret")));
+    alice.send(request).await.expect_status(403);
+    expect("write");
+    site.execute("UPDATE users SET banned_at = now(), ban_reason = 'spam'")
+        .await;
+    alice
+        .post("/settings/profile", &[("about", "me")])
+        .await
+        .expect_status(403);
+    expect("change while banned");
 }
 
 /// The program's subcommand on the site's databases; what it says, and whether it succeeded.

@@ -3,7 +3,10 @@
 use reqwest::Method;
 use sqlx::PgPool;
 
-use crate::support::{Answer, TestSite, Visitor};
+use crate::{
+    faults::postgres_proxy,
+    support::{Answer, Mode, Options, TestSite, Visitor, eventually},
+};
 
 const TOKENS: &str = "/api/v1/auth/tokens";
 
@@ -299,6 +302,29 @@ async fn s10_operators_paths_take_a_token_with_the_scope_ops_and_no_other(pool: 
     with(&program, Method::GET, "/metrics", &ops)
         .await
         .expect_status(403);
+}
+
+#[sqlx::test]
+async fn s10_health_answers_an_operator_while_nobody_can_tell_who_that_is(pool: PgPool) {
+    let (through, proxy) = postgres_proxy(&pool).await;
+    let options = Options {
+        postgres: Some(through),
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let operator = site.signed_up_as("olga", "admin").await;
+    let ops = format!("Bearer {}", made(&operator, "ops").await);
+    let program = site.visitor();
+    proxy.set(Mode::Refuse);
+    let refused = with(&program, Method::GET, "/metrics", &ops).await;
+    assert_eq!(code(&refused.expect_status(503)), "UNAVAILABLE");
+    let report = with(&program, Method::GET, "/health", &ops).await;
+    assert!(report.body.contains(r#""checks""#), "{}", report.body);
+    proxy.set(Mode::Pass);
+    eventually("operators are known again", async || {
+        with(&program, Method::GET, "/metrics", &ops).await.status == 200
+    })
+    .await;
 }
 
 #[sqlx::test]

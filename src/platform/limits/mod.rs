@@ -3,8 +3,9 @@
 //! away; reading counts in each process alone ([`Limiter::admit`]), because a round trip would cost more than a page.
 //! Must not know requests.
 
-mod sketch;
-mod turns;
+mod class; // what is counted
+mod sketch; // by address, in a fraction of a microsecond
+mod turns; // one after the other
 
 use std::{
     hash::Hash,
@@ -17,46 +18,7 @@ use moka::{ops::compute::Op, sync::Cache};
 
 use self::{sketch::Sketch, turns::Turns};
 use super::{flags::Flags, kv::Kv, settings::Settings};
-
-/// What is counted; each class has its own rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Anything at all, by address, in each process alone.
-    Read,
-    /// Any change, by address and by account.
-    Write,
-    /// Calls of the API, by address and by account.
-    Api,
-    /// Searches, by address.
-    Search,
-    /// Attempts to log in, by address.
-    LoginAddress,
-    /// Failed attempts to log in, by account and address together, so that strangers lock nobody out.
-    LoginAccount,
-    /// Failed attempts to log in to one account from wherever: more of them are slowed down, and none is refused.
-    LoginEverywhere,
-    /// New accounts, by address.
-    Signup,
-    /// Letters that somebody asks for, by whoever asks and by whom they are about.
-    Letter,
-}
-
-impl Class {
-    /// The word for programs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Api => "api",
-            Self::Search => "search",
-            Self::LoginAddress => "login",
-            Self::LoginAccount => "login-account",
-            Self::LoginEverywhere => "login-everywhere",
-            Self::Signup => "signup",
-            Self::Letter => "letter",
-        }
-    }
-}
+pub use class::Class;
 
 /// So many in such a time, all at once or spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
