@@ -97,15 +97,15 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at(
         "/posts/{id}/remove",
         [
-            get(May("post", "remove"), moderation::posts::remove_form),
-            post(May("post", "remove"), moderation::posts::remove),
+            get(MaySome("post", "remove"), moderation::posts::remove_form),
+            post(MaySome("post", "remove"), moderation::posts::remove),
         ],
     ));
     config.service(at(
         "/posts/{id}/restore",
         [
-            get(May("post", "restore"), moderation::posts::restore_form),
-            post(May("post", "restore"), moderation::posts::restore),
+            get(MaySome("post", "restore"), moderation::posts::restore_form),
+            post(MaySome("post", "restore"), moderation::posts::restore),
         ],
     ));
     // last: any other word is a slug
@@ -140,18 +140,21 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at(
         "/comments/{id}/remove",
         [
-            get(May("comment", "remove"), moderation::comments::remove_form),
-            post(May("comment", "remove"), moderation::comments::remove),
+            get(
+                MaySome("comment", "remove"),
+                moderation::comments::remove_form,
+            ),
+            post(MaySome("comment", "remove"), moderation::comments::remove),
         ],
     ));
     config.service(at(
         "/comments/{id}/restore",
         [
             get(
-                May("comment", "restore"),
+                MaySome("comment", "restore"),
                 moderation::comments::restore_form,
             ),
-            post(May("comment", "restore"), moderation::comments::restore),
+            post(MaySome("comment", "restore"), moderation::comments::restore),
         ],
     ));
 
@@ -166,15 +169,15 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at(
         "/users/{name}/ban",
         [
-            get(May("user", "ban"), moderation::users::ban_form),
-            post(May("user", "ban"), moderation::users::ban),
+            get(MaySome("user", "ban"), moderation::users::ban_form),
+            post(MaySome("user", "ban"), moderation::users::ban),
         ],
     ));
     config.service(at(
         "/users/{name}/unban",
         [
-            get(May("user", "unban"), moderation::users::unban_form),
-            post(May("user", "unban"), moderation::users::unban),
+            get(MaySome("user", "unban"), moderation::users::unban_form),
+            post(MaySome("user", "unban"), moderation::users::unban),
         ],
     ));
     config.service(at("/moderation/log", [get(Guest, moderation::log::list)]));
@@ -354,7 +357,13 @@ pub fn configure(config: &mut ServiceConfig) {
         "/api/v1/link-preview",
         [get_behind(LINK_PREVIEW, Member, previews::show)],
     ));
-    config.service(at("/api/v1/auth/tokens", [get(Member, tokens::list_json)]));
+    config.service(at(
+        "/api/v1/auth/tokens",
+        [
+            get(Member, tokens::list_json),
+            post(Member, tokens::create_json),
+        ],
+    ));
     config.service(at(
         "/api/v1/auth/tokens/{id}",
         [delete(Member, tokens::end_json)],
@@ -364,8 +373,8 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at("/static/{file}", [get(Guest, assets::show)]));
 
     // Operators; the probes are answered before the router
-    config.service(at("/health", [get(Guest, health::show)]));
-    config.service(at("/api/health", [get(Guest, health::services)]));
+    config.service(at("/health", [get(Probe, health::show)]));
+    config.service(at("/api/health", [get(Probe, health::services)]));
     config.service(at("/metrics", [get(Operator("read"), metrics::show)]));
     config.service(at("/cache/stats", [get(Operator("read"), cache::stats)]));
     config.service(at(

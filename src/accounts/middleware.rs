@@ -14,9 +14,15 @@ use actix_web::{
 };
 use chrono::Utc;
 
-use super::{model::ViewerRow, queries, tokens, viewers::Viewers};
+use super::{
+    model::ViewerRow,
+    queries, tokens,
+    viewers::{Found, Viewers},
+};
 use crate::web::{
+    context::Context,
     cookies,
+    envelope::is_for_programs,
     error::Error,
     session::{self, AWAY_KEY, SESSION_KEY, VIEWER_KEY},
     signing::token_hash,
@@ -32,18 +38,20 @@ pub async fn viewer(
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    if request.path().starts_with("/api/")
+    if is_for_programs(request.path())
         && let Some(credentials) = request.headers().get(header::AUTHORIZATION).cloned()
     {
-        return bearer(request, &state, &credentials, next).await;
+        return bearer(request, state, &credentials, next).await;
     }
     let name = cookies::name(session::COOKIE, state.config.http.secure());
     if request.cookie(&name).is_none() {
-        request.extensions_mut().insert(Rc::new(Caller::default()));
+        let guest = guest(&request);
+        request.extensions_mut().insert(Rc::new(guest));
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
     let (caller, active) = match resolve(&request).await {
         Ok(resolved) => resolved,
+        Err(error) if does_without(&request, &error) => (unknown(&request), None),
         Err(error) => return Ok(ServiceResponse::from_err(error, request.into_parts().0)),
     };
     let stale = caller.viewer.is_none() && !caller.sessions_away;
@@ -64,12 +72,13 @@ pub async fn viewer(
 /// A request of a program: its key says who it is for, and a cookie beside it says nothing. A bad key is never a guest.
 async fn bearer(
     request: ServiceRequest,
-    state: &Data<State>,
+    state: Data<State>,
     credentials: &HeaderValue,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let caller = match find_bearer(state, credentials).await {
+    let caller = match find_bearer(&request, &state, credentials).await {
         Ok(Some(caller)) => caller,
+        Err(error) if does_without(&request, &error) => unknown(&request),
         Ok(None) => {
             let error = Error::BadCredentials;
             return Ok(ServiceResponse::from_err(error, request.into_parts().0));
@@ -81,6 +90,7 @@ async fn bearer(
 }
 
 async fn find_bearer(
+    request: &ServiceRequest,
     state: &Data<State>,
     credentials: &HeaderValue,
 ) -> Result<Option<Caller>, Error> {
@@ -99,7 +109,11 @@ async fn find_bearer(
         return Ok(None);
     };
     let now = Utc::now();
-    let viewer = Viewer::from_row(found.viewer, now);
+    // The key is looked up each time, its owner need not be.
+    let Some(owner) = viewers(request)?.find(found.user_id).await? else {
+        return Ok(None);
+    };
+    let viewer = Viewer::from_row(owner.row, now);
     if !state.is_on(tokens::FLAG, Some(&viewer), now) {
         return Ok(None);
     }
@@ -109,8 +123,31 @@ async fn find_bearer(
     Ok(Some(Caller {
         viewer: Some(Rc::new(viewer)),
         scopes: Some(tokens::scopes(&found.scopes)),
-        ..Caller::default()
+        token: Some(found.id),
+        ..guest(request)
     }))
+}
+
+/// Whether an answer is worth more than knowing for whom: how the site is, while the part is away that would tell. Who
+/// asks then learns what anybody does.
+fn does_without(request: &ServiceRequest, error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_)) && matches!(request.path(), "/health" | "/api/health")
+}
+
+/// Somebody, but what would tell who is away.
+fn unknown(request: &ServiceRequest) -> Caller {
+    Caller {
+        sessions_away: true,
+        ..guest(request)
+    }
+}
+
+/// Nobody in particular, from where this request comes.
+fn guest(request: &ServiceRequest) -> Caller {
+    Caller {
+        context: Some(Context::get(request.request())),
+        ..Caller::default()
+    }
 }
 
 /// Writes "last used" behind the answer, so that nobody waits for it; if it fails, the next request does it.
@@ -157,33 +194,29 @@ fn viewers(request: &ServiceRequest) -> Result<&Data<Viewers>, Error> {
 async fn resolve(request: &ServiceRequest) -> Result<(Caller, Option<i64>), Error> {
     let session = request.get_session();
     if session.get::<bool>(AWAY_KEY).ok().flatten() == Some(true) {
-        let caller = Caller {
-            sessions_away: true,
-            ..Caller::default()
-        };
-        return Ok((caller, None));
+        return Ok((unknown(request), None));
     }
     let id = request
         .get_identity()
         .ok()
         .and_then(|identity| identity.id().ok());
     let Some(id) = id.and_then(|id| id.parse::<i64>().ok()) else {
-        return Ok((Caller::default(), None));
+        return Ok((guest(request), None));
     };
-    let row = match session.get::<ViewerRow>(VIEWER_KEY).ok().flatten() {
-        Some(row) => Some(row),
+    let found = match session.get::<ViewerRow>(VIEWER_KEY).ok().flatten() {
+        Some(row) => Some(Found { row, is_new: true }),
         None => viewers(request)?.find(id).await?,
     };
-    let Some(row) = row else {
-        return Ok((Caller::default(), None));
+    let Some(Found { row, is_new }) = found else {
+        return Ok((guest(request), None));
     };
     let now = Utc::now();
-    let active = row.active_again(now);
+    // A kept row does not know what was noted since.
+    let active = row.active_again(now).filter(|_| is_new);
     let caller = Caller {
         viewer: Some(Rc::new(Viewer::from_row(row, now))),
         session: session.get::<String>(SESSION_KEY).ok().flatten(),
-        scopes: None,
-        sessions_away: false,
+        ..guest(request)
     };
     Ok((caller, active))
 }

@@ -1,12 +1,12 @@
 //! What an account is. Must not know how it is stored or shown.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::web::viewer::{Ban, Permission, Viewer};
 
-/// A row of the view `viewers`, as JSON brings it.
-#[derive(Clone, Debug, Deserialize)]
+/// A row of the view `viewers`, as JSON brings it and the cache keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ViewerRow {
     user_id: i64,
     username: String,

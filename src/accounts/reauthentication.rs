@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     platform::limits::Class,
-    web::{context::Context, error::Error, form::FormErrors, state::State, viewer::Viewer},
+    web::{
+        context::Context, error::Error, form::FormErrors, middleware::limit, state::State,
+        viewer::Viewer,
+    },
 };
 
 /// Compares the `current_password` that was typed, and notes in `errors` if it is another.
@@ -28,16 +31,14 @@ pub async fn check(
         viewer.id,
         Context::get(request).limit_address()
     );
-    state
-        .limiter
-        .check(Class::LoginAccount, &key)
-        .await
-        .map_err(|wait| Error::Limited {
-            retry_after: wait,
-            message:
-                "The current password was wrong several times, so this attempt was not looked at."
-                    .into(),
-        })?;
+    limit::spend(
+        request,
+        state,
+        Class::LoginAccount,
+        &[&key],
+        "The current password was wrong several times, so this attempt was not looked at.",
+    )
+    .await?;
     let stored = queries::find_credentials_by_id(&mut state.db.conn().await?, viewer.id).await?;
     let stored = stored.and_then(|account| account.password_hash);
     match password::verify(typed.into(), stored).await? {

@@ -227,7 +227,7 @@ struct Slices {
 impl Slices {
     fn of(state: &State) -> Self {
         Self {
-            viewers: Data::new(Viewers::new(state.db.clone())),
+            viewers: Data::new(Viewers::new(state.db.clone(), state.cache.clone())),
             previews: Data::new(Previews::new(
                 state.fetcher.clone(),
                 &state.dependencies,

@@ -31,6 +31,7 @@ use crate::{
             compress::compress,
             condition::{is_for_members, require_member, when},
             context::context,
+            cors::cors,
             headers::headers,
             limit::limit,
             log::RequestSpan,
@@ -53,6 +54,7 @@ pub(super) fn listen(state: &Data<State>, slices: &Slices) -> anyhow::Result<(u1
     let listener = TcpListener::bind(bind).with_context(|| format!("cannot listen on {bind}"))?;
     let port = listener.local_addr()?.port();
     let workers = state.config.http.workers;
+    tracing::debug!(web = ?WEB, ops = ?OPS, "stacks, from the outside in");
     let (state, slices) = (state.clone(), slices.clone());
     let server = HttpServer::new(move || {
         if state.config.observe.monitoring {
@@ -71,7 +73,72 @@ pub(super) fn listen(state: &Data<State>, slices: &Slices) -> anyhow::Result<(u1
     Ok((port, server))
 }
 
-/// The whole stack.
+/// A named stack: the names of its layers from the outside in, and the function that wraps an application in them. One list
+/// makes both, so that neither can say other than what is. (actix runs the last `wrap` first, hence the recursion.)
+macro_rules! stack {
+    ($(#[$about:meta])* $names:ident, $compose:ident($state:ident) = $($name:literal => $layer:expr,)+) => {
+        $(#[$about])*
+        const $names: &[&str] = &[$($name),+];
+
+        fn $compose<T, B>(app: App<T>, $state: &Data<State>) -> App<
+            impl ServiceFactory<
+                ServiceRequest,
+                Config = (),
+                Response = ServiceResponse<impl MessageBody + use<T, B>>,
+                Error = actix_web::Error,
+                InitError = (),
+            > + use<T, B>,
+        >
+        where
+            T: ServiceFactory<
+                    ServiceRequest,
+                    Config = (),
+                    Response = ServiceResponse<B>,
+                    Error = actix_web::Error,
+                    InitError = (),
+                > + 'static,
+            B: MessageBody + 'static,
+        {
+            stack!(@wrap app $($layer,)+)
+        }
+    };
+    (@wrap $app:ident) => { $app };
+    (@wrap $app:ident $outer:expr, $($inner:expr,)*) => { stack!(@wrap $app $($inner,)*).wrap($outer) };
+}
+
+stack! {
+    /// What everything passes that comes by the site's port: pages, `/api` and the console alike. What is theirs alone is
+    /// decided by address within it (`cors`), or stands on each route (`ROUTE`), because only the router knows the route.
+    WEB, web(state) =
+    "context" => from_fn(context),
+    "headers" => from_fn(headers),
+    "probes" => from_fn(health::probes),
+    "record" => from_fn(record),
+    "cors" => cors(&state.config.http.cors_origins),
+    "limit" => from_fn(limit),
+    "page_cache" => from_fn(page_cache),
+    "span" => TracingLogger::<RequestSpan>::new(),
+    "compress" => from_fn(compress),
+    "boundary" => from_fn(boundary),
+    "session" => sessions(state),
+    "identity" => IdentityMiddleware::default(),
+    "viewer" => from_fn(accounts::middleware::viewer),
+    "members" => from_fn(when(is_for_members, require_member)),
+}
+
+stack! {
+    /// What passes by the operators' own port: no session, no limit, nothing kept, and nothing that was forwarded.
+    OPS, ops(_state) =
+    "context" => from_fn(context),
+    "headers" => from_fn(headers),
+    "forwarded" => from_fn(listener::refuse_forwarded),
+    "probes" => from_fn(listener::probes),
+    "record" => from_fn(record),
+    "span" => TracingLogger::<RequestSpan>::new(),
+    "boundary" => from_fn(boundary),
+}
+
+/// The whole site.
 pub(super) fn site(
     state: &Data<State>,
     slices: &Slices,
@@ -84,25 +151,13 @@ pub(super) fn site(
         InitError = (),
     > + use<>,
 > {
-    App::new()
+    let app = App::new()
         .app_data(state.clone())
         .app_data(slices.viewers.clone())
         .app_data(slices.previews.clone())
         .app_data(PathConfig::default().error_handler(|_, _| Error::NotFound.into()))
-        .configure(routes::configure)
-        .wrap(from_fn(when(is_for_members, require_member)))
-        .wrap(from_fn(accounts::middleware::viewer))
-        .wrap(IdentityMiddleware::default())
-        .wrap(sessions(state))
-        .wrap(from_fn(boundary))
-        .wrap(from_fn(compress))
-        .wrap(TracingLogger::<RequestSpan>::new())
-        .wrap(from_fn(page_cache))
-        .wrap(from_fn(limit))
-        .wrap(from_fn(record))
-        .wrap(from_fn(headers))
-        .wrap(from_fn(context))
-        .wrap(from_fn(health::probes))
+        .configure(routes::configure);
+    web(app, state)
 }
 
 /// The crate signs its cookie; here the signature adds nothing, since the token is 256 random bits looked up by their
@@ -133,13 +188,10 @@ pub(super) fn listen_to_operators(
     let port = listener.local_addr()?.port();
     let state = state.clone();
     let server = HttpServer::new(move || {
-        App::new()
+        let app = App::new()
             .app_data(state.clone())
-            .configure(listener::configure)
-            .wrap(from_fn(listener::refuse_forwarded))
-            .wrap(from_fn(record))
-            .wrap(from_fn(headers))
-            .wrap(from_fn(context))
+            .configure(listener::configure);
+        ops(app, &state)
     })
     .workers(1)
     .client_request_timeout(HEAD_LIMIT)
@@ -160,4 +212,20 @@ pub(super) fn listen_to_operators(
         },
     );
     Ok(Some(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever moves a layer says here why it may stand there; the reasons are in `web/middleware/mod.rs`.
+    #[test]
+    fn s03_the_order_of_the_stacks_is_pinned() {
+        let web = "context headers probes record cors limit page_cache span compress boundary session identity viewer members";
+        assert_eq!(WEB.join(" "), web);
+        assert_eq!(
+            OPS.join(" "),
+            "context headers forwarded probes record span boundary"
+        );
+    }
 }

@@ -9,6 +9,7 @@ mod events;
 mod healthcheck;
 mod import;
 mod migrate;
+mod roles;
 mod seed;
 mod serve;
 mod verify;
@@ -47,6 +48,9 @@ enum Command {
     /// Accounts from the terminal.
     #[command(subcommand)]
     Admin(admin::Command),
+    /// What each role may do.
+    #[command(subcommand)]
+    Roles(roles::Command),
     /// About the events.
     #[command(subcommand)]
     Events(events::Command),
@@ -125,6 +129,12 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             Command::Admin(command) => {
                 with_schema(config, async |databases| {
                     admin::run(&command, &databases).await
+                })
+                .await
+            }
+            Command::Roles(command) => {
+                with_schema(config, async |databases| {
+                    roles::run(&command, &databases).await
                 })
                 .await
             }

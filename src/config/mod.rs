@@ -5,6 +5,7 @@
 
 mod mail;
 mod net;
+mod origin;
 mod reader;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -13,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use mail::Mail;
 pub use net::Network;
+pub use origin::Origin;
 pub use reader::{Problems, Reader};
 
 /// Where the process runs; production is stricter about secrets.
@@ -59,6 +61,8 @@ pub struct Http {
     pub trusted_proxies: Vec<Network>,
     /// The one header that holds the client's address, instead of the usual ones. `CLIENT_IP_HEADER`
     pub client_ip_header: Option<String>,
+    /// Origins whose pages may call the API from a browser; none by default. `CORS_ORIGINS`
+    pub cors_origins: Vec<Origin>,
     /// Threads that serve requests. `HTTP_WORKERS`, by default one a core
     pub workers: usize,
     /// How long "not ready" is told before the door closes: what a load balancer needs to notice. `SHUTDOWN_DELAY`, in
@@ -282,6 +286,10 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environmen
             "addresses or networks, such as 127.0.0.1, 10.0.0.0/8",
         ),
         client_ip_header: r.text("CLIENT_IP_HEADER").map(|h| h.to_ascii_lowercase()),
+        cors_origins: r.list(
+            "CORS_ORIGINS",
+            "origins, such as https://app.example.org, http://127.0.0.1:3000",
+        ),
         workers: r.within("HTTP_WORKERS", cores(), 1, 256),
         shutdown_delay: Duration::from_secs(
             r.within(

@@ -54,10 +54,7 @@ fn is_somebody(request: &ServiceRequest, state: &State) -> bool {
 }
 
 fn may_see_details(request: &HttpRequest) -> bool {
-    Caller::get(request)
-        .viewer
-        .as_ref()
-        .is_some_and(|viewer| viewer.may_any("ops", "read"))
+    Caller::get(request).operates("read")
 }
 
 /// `GET /health`, for somebody who may be an operator.

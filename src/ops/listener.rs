@@ -4,39 +4,76 @@
 //! so that whatever was forwarded is refused.
 
 use actix_web::{
-    Error, HttpResponse,
+    Error, HttpMessage, HttpResponse, Resource, Responder, Route,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderMap},
-    middleware::Next,
+    http::{
+        Method,
+        header::{self, HeaderMap},
+    },
+    middleware::{Next, from_fn},
     web::{self, Data, ServiceConfig},
 };
 use serde_json::json;
 
 use super::{cache, health, metrics};
-use crate::web::state::State;
+use crate::web::{
+    envelope::WantsEnvelope, error::Error as Failure, middleware::net::net, state::State,
+};
 
-/// Every address of the port.
+/// Every address of the port; the probes are answered before. Each handler has its deadline and its net.
 pub fn configure(config: &mut ServiceConfig) {
-    config.route(
-        "/health/live",
-        web::get().to(async |state: Data<State>| health::live(&state)),
-    );
-    config.route(
-        "/health/ready",
-        web::get().to(async |state: Data<State>| health::ready(&state).await),
-    );
-    config.route(
-        "/health",
-        web::get().to(async |state: Data<State>| health::whole(&state, true).await),
-    );
-    config.route("/metrics", web::get().to(metrics::show));
-    config.route("/cache/stats", web::get().to(cache::stats));
-    config.route("/cache/tag/{tag}", web::delete().to(cache::delete_tag));
-    config.route(
-        "/cache/{pattern:.*}",
-        web::delete().to(cache::delete_matching),
-    );
+    let show_health = async |state: Data<State>| health::whole(&state, true).await;
+    config
+        .service(one("/health", Method::GET, web::get().to(show_health)))
+        .service(one("/metrics", Method::GET, web::get().to(metrics::show)))
+        .service(one(
+            "/cache/stats",
+            Method::GET,
+            web::get().to(cache::stats),
+        ))
+        .service(one(
+            "/cache/tag/{tag}",
+            Method::DELETE,
+            web::delete().to(cache::delete_tag),
+        ))
+        .service(one(
+            "/cache/{pattern:.*}",
+            Method::DELETE,
+            web::delete().to(cache::delete_matching),
+        ))
+        .default_service(web::to(async || Err::<String, _>(Failure::NotFound)));
+}
+
+/// An address with one method; any other is told which.
+fn one(path: &str, method: Method, route: Route) -> Resource {
+    web::resource(path)
+        .route(route.wrap(from_fn(net)))
+        .default_service(web::to(move || {
+            let allowed = method.to_string();
+            async move {
+                HttpResponse::from_error(Failure::MethodNotAllowed)
+                    .customize()
+                    .insert_header((header::ALLOW, allowed))
+            }
+        }))
+}
+
+/// Middleware function: alive and ready are told whatever state the rest is in.
+///
+/// # Errors
+/// As the rest of the stack.
+pub async fn probes<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let state = request.app_data::<Data<State>>().cloned();
+    let answer = match (request.path(), state) {
+        ("/health/live", Some(state)) => health::live(&state),
+        ("/health/ready", Some(state)) => health::ready(&state).await,
+        _ => return Ok(next.call(request).await?.map_into_left_body()),
+    };
+    Ok(request.into_response(answer).map_into_right_body())
 }
 
 /// Middleware function: refuses what a proxy has forwarded.
@@ -48,6 +85,7 @@ pub async fn refuse_forwarded<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     if !is_forwarded(request.headers()) {
+        request.extensions_mut().insert(WantsEnvelope);
         return Ok(next.call(request).await?.map_into_left_body());
     }
     tracing::warn!(

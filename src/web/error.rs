@@ -10,7 +10,8 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::platform::{db, jobs::Failure};
+use super::form::FormErrors;
+use crate::platform::{db, jobs::Failure, limits::Class};
 
 /// What a handler may answer besides success.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum Error {
     /// 400: the request makes no sense; the sentence says why, for the person who sent it.
     #[error("{0}")]
     BadRequest(Cow<'static, str>),
+    /// 400: values break rules; programs get each with its field and code. (A person's form is shown again instead.)
+    #[error("{}", sentences(.0))]
+    Invalid(FormErrors),
     /// 303 to the login page, 401 on the API: this needs an account.
     #[error("you need to log in for this")]
     LoginRequired,
@@ -50,6 +54,10 @@ pub enum Error {
     Limited {
         /// How long to wait.
         retry_after: Duration,
+        /// How many there may be.
+        limit: u32,
+        /// What was counted.
+        class: Class,
         /// What was limited, in a sentence for the person who met it.
         message: Cow<'static, str>,
     },
@@ -89,7 +97,10 @@ impl Error {
     /// The code that API clients and tests rely on (SPEC section 0).
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) | Self::TooLarge | Self::UnsupportedMediaType => "VALIDATION_ERROR",
+            Self::BadRequest(_)
+            | Self::Invalid(_)
+            | Self::TooLarge
+            | Self::UnsupportedMediaType => "VALIDATION_ERROR",
             Self::LoginRequired | Self::BadCredentials => "AUTHENTICATION_ERROR",
             Self::Forbidden(_) | Self::Csrf => "AUTHORIZATION_ERROR",
             Self::NotFound | Self::MethodNotAllowed => "NOT_FOUND",
@@ -104,7 +115,7 @@ impl Error {
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::LoginRequired | Self::BadCredentials => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Csrf => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -122,6 +133,11 @@ impl ResponseError for Error {
         let mut response = HttpResponse::build(self.status_code());
         if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds));
+            if let Self::Limited { limit, .. } = self {
+                response.insert_header(("ratelimit-limit", *limit));
+                response.insert_header(("ratelimit-remaining", 0));
+                response.insert_header(("ratelimit-reset", seconds));
+            }
         }
         response.finish()
     }
@@ -149,6 +165,11 @@ impl From<askama::Error> for Error {
     }
 }
 
+fn sentences(errors: &FormErrors) -> String {
+    let all: Vec<&str> = errors.0.iter().map(|e| e.message.as_str()).collect();
+    all.join(" ")
+}
+
 /// The name of the constraint that a statement violated, if that is why it failed. Handlers turn names into field
 /// errors, so that the database settles races and not an earlier SELECT.
 pub fn violated(error: &sqlx::Error) -> Option<&str> {
@@ -163,6 +184,8 @@ mod tests {
     fn waiting_is_told_in_whole_seconds_and_never_zero() {
         let error = Error::Limited {
             retry_after: Duration::from_millis(20),
+            limit: 5,
+            class: Class::Write,
             message: "".into(),
         };
         let response = error.error_response();
@@ -174,6 +197,14 @@ mod tests {
                 .map(|v| v.as_bytes()),
             Some(&b"1"[..])
         );
+        let told = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .map(|v| v.as_bytes().to_owned())
+        };
+        assert_eq!(told("ratelimit-limit").as_deref(), Some(&b"5"[..]));
+        assert_eq!(told("ratelimit-remaining").as_deref(), Some(&b"0"[..]));
     }
 
     #[test]

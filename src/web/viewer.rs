@@ -1,13 +1,13 @@
 //! Who looks: a plain struct that the accounts' middleware fills, and the one check of what they may do (S11). Must not
 //! know SQL.
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use actix_web::{HttpMessage, HttpRequest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
+use super::{context::Context, error::Error};
 
 /// One permission: `action` on `resource` (`*` is any), where `condition` holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +33,15 @@ impl Target<'_> {
 }
 
 impl Permission {
+    /// Whether this permission is about `action` on `resource`, whatever its condition.
+    fn covers(&self, resource: &str, action: &str) -> bool {
+        let matches = |pattern: &str, name: &str| pattern == "*" || pattern == name;
+        matches(&self.0, resource) && matches(&self.1, action)
+    }
+
     /// Whether this permission lets `viewer_id` do `action` on `resource` to `target`.
     fn allows(&self, viewer_id: i64, resource: &str, action: &str, target: &Target<'_>) -> bool {
-        let matches = |pattern: &str, name: &str| pattern == "*" || pattern == name;
-        if !matches(&self.0, resource) || !matches(&self.1, action) {
+        if !self.covers(resource, action) {
             return false;
         }
         match self.2.as_deref() {
@@ -100,19 +105,65 @@ impl Viewer {
     /// # Errors
     /// [`Error::Forbidden`].
     pub fn require(&self, resource: &str, action: &str, target: &Target<'_>) -> Result<(), Error> {
-        if self.may(resource, action, target) {
-            return Ok(());
-        }
-        tracing::warn!(user.id = self.id, resource, action, "denied");
-        Err(Error::forbidden("Your account may not do this."))
+        self.allow(self.may(resource, action, target), resource, action)
     }
 
     /// Whether this person may do `action` on `resource` whatever the target.
     pub fn may_any(&self, resource: &str, action: &str) -> bool {
         self.permissions
             .iter()
-            .filter(|p| p.2.is_none())
-            .any(|p| p.allows(self.id, resource, action, &Target::default()))
+            .any(|p| p.2.is_none() && p.covers(resource, action))
+    }
+
+    /// As [`Viewer::may_any`], but what is denied is logged and answered.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn require_any(&self, resource: &str, action: &str) -> Result<(), Error> {
+        self.allow(self.may_any(resource, action), resource, action)
+    }
+
+    /// Whether this person may do `action` on `resource` to some target or other: who looks at the target decides.
+    pub fn may_some(&self, resource: &str, action: &str) -> bool {
+        self.permissions.iter().any(|p| p.covers(resource, action))
+    }
+
+    /// As [`Viewer::may_some`], but what is denied is logged and answered.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn require_some(&self, resource: &str, action: &str) -> Result<(), Error> {
+        self.allow(self.may_some(resource, action), resource, action)
+    }
+
+    fn allow(&self, may: bool, resource: &str, action: &str) -> Result<(), Error> {
+        if may {
+            return Ok(());
+        }
+        let what = format!("{resource}.{action}");
+        Err(self.denied(&what, "Your account may not do this."))
+    }
+
+    /// What somebody who may not do `what` is answered; it is logged.
+    pub fn denied(&self, what: &str, sentence: impl Into<Cow<'static, str>>) -> Error {
+        tracing::warn!(user.id = self.id, what, "denied");
+        Error::Forbidden(sentence.into())
+    }
+
+    /// Refuses who may only read; it is logged.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with the moderator's words.
+    pub fn require_not_banned(&self) -> Result<(), Error> {
+        let Some(ban) = &self.ban else {
+            return Ok(());
+        };
+        let end = ban
+            .until
+            .map(|until| format!(" until {}", until.format("%-d %B %Y")))
+            .unwrap_or_default();
+        let sentence = format!("This account is banned{end}: {}", ban.reason);
+        Err(self.denied("change while banned", sentence))
     }
 }
 
@@ -150,7 +201,8 @@ impl Scope {
     }
 }
 
-/// Who a request comes from; one is in the extensions of every request that passed the accounts' middleware.
+/// Who a request comes from, the one security context (S10): a guest or a person with their roles' permissions, the session
+/// or the key they came with, and where they are. One is in the extensions of every request that passed the accounts' middleware.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     /// The signed-in person, or `None` for a guest.
@@ -160,6 +212,10 @@ pub struct Caller {
     /// What the program's key is good for that the request came with; `None` for a browser, whose session is good for
     /// all.
     pub scopes: Option<Vec<Scope>>,
+    /// That key's number.
+    pub token: Option<i64>,
+    /// Address, agent and ids of the request; `None` where no middleware has run.
+    pub context: Option<Rc<Context>>,
     /// The session store is away: who has a session is treated as a guest, and told so.
     pub sessions_away: bool,
 }
@@ -188,12 +244,38 @@ impl Caller {
     /// [`Error::Forbidden`] for a program's key that is not.
     pub fn require_scope(&self, scope: Scope) -> Result<(), Error> {
         match &self.scopes {
-            Some(scopes) if !scopes.contains(&scope) => Err(Error::forbidden(format!(
-                "This token may not do this: it lacks the scope {}.",
-                scope.name()
-            ))),
+            Some(scopes) if !scopes.contains(&scope) => {
+                let address = self
+                    .context
+                    .as_ref()
+                    .map(|c| tracing::field::display(c.address));
+                tracing::warn!(
+                    user.id = self.id(),
+                    token.id = self.token,
+                    client.address = address,
+                    what = scope.name(),
+                    "denied"
+                );
+                Err(Error::forbidden(format!(
+                    "This token may not do this: it lacks the scope {}.",
+                    scope.name()
+                )))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether this is an operator who may do `action`, with a key for it if it is a program.
+    pub fn operates(&self, action: &str) -> bool {
+        let has_scope = self
+            .scopes
+            .as_ref()
+            .is_none_or(|scopes| scopes.contains(&Scope::Ops));
+        has_scope
+            && self
+                .viewer
+                .as_ref()
+                .is_some_and(|viewer| viewer.may_any("ops", action))
     }
 
     /// The account's id, `None` for a guest.
@@ -247,6 +329,7 @@ pub(crate) mod tests {
         );
         assert!(!alice.may("comment", "edit", &Target::of(Some(1))));
         assert!(!alice.may_any("post", "edit"));
+        assert!(alice.may_some("post", "edit") && !alice.may_some("post", "pin"));
     }
 
     #[test]

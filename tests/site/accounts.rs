@@ -210,7 +210,7 @@ async fn no_answer_tells_whether_an_account_or_address_exists(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn too_many_attempts_to_log_in_are_not_looked_at(pool: PgPool) {
+async fn s12_too_many_attempts_to_log_in_are_not_looked_at(pool: PgPool) {
     let site = limited(pool).await;
     site.signed_up("alice").await;
     let visitor = site.visitor();
@@ -247,7 +247,7 @@ async fn too_many_attempts_to_log_in_are_not_looked_at(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn too_many_accounts_from_one_address_are_refused(pool: PgPool) {
+async fn s12_too_many_accounts_from_one_address_are_refused(pool: PgPool) {
     let site = limited(pool).await;
     for number in 0..site.state.limiter.rate(Class::Signup).max {
         site.signed_up(&format!("visitor-{number}")).await;
@@ -269,7 +269,7 @@ async fn too_many_accounts_from_one_address_are_refused(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn guesses_at_the_current_password_are_limited(pool: PgPool) {
+async fn s12_guesses_at_the_current_password_are_limited(pool: PgPool) {
     let site = limited(pool).await;
     let alice = site.signed_up("alice").await;
     let fields = [
@@ -325,7 +325,7 @@ async fn next_leads_nowhere_but_here(pool: PgPool) {
 
 /// S13: every way to send a form that this site's page was not asked for.
 #[sqlx::test]
-async fn a_form_without_its_own_token_does_nothing(pool: PgPool) {
+async fn s13_a_form_without_its_own_token_does_nothing(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let guest = site.visitor();
     guest.get("/signup").await;

@@ -441,7 +441,7 @@ async fn s17_values_are_computed_once_shared_and_dropped_everywhere(pool: PgPool
             .set(
                 &user_key(user, "profile"),
                 &user,
-                &betternews::platform::cache::Cache::user_options(),
+                &betternews::platform::cache::Cache::user_options(user),
             )
             .await;
     }

@@ -1,6 +1,6 @@
 //! S12: too much is refused, by class, address and account, with and without Redis.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use betternews::platform::{
     flags::{Environment, Flags},
@@ -9,7 +9,7 @@ use betternews::platform::{
 };
 use sqlx::PgPool;
 
-use crate::support::{Answer, Options, TestSite};
+use crate::support::{Answer, Options, PASSWORD, TestSite};
 
 fn limited(max: &str) -> Options {
     Options {
@@ -119,6 +119,7 @@ async fn s12_calls_of_the_api_are_counted_and_refused_in_the_envelope(pool: PgPo
     let answer = alice.get("/api/v1/auth/tokens").await.expect_status(429);
     assert!(answer.body.contains("RATE_LIMITED"), "{}", answer.body);
     assert_eq!(answer.header("ratelimit-limit"), "2");
+    assert!(answer.body.contains(r#""class":"api""#), "{}", answer.body);
 }
 
 #[sqlx::test]
@@ -145,6 +146,12 @@ async fn s12_reading_is_limited_far_higher_and_the_limit_is_live(pool: PgPool) {
         from("203.0.113.5").await.expect_status(200);
     }
     let refused = from("203.0.113.5").await.expect_status(429);
+    assert_eq!(refused.header("ratelimit-limit"), "3");
+    assert_eq!(refused.header("ratelimit-remaining"), "0");
+    assert_eq!(
+        refused.header("ratelimit-reset"),
+        refused.header("retry-after")
+    );
     assert!(refused.header("retry-after").parse::<u64>().is_ok());
     assert!(refused.text("h1").contains("slower"));
     assert!(refused.headers.contains_key("content-security-policy"));
@@ -184,4 +191,84 @@ async fn s12_two_instances_count_together_in_redis(pool: PgPool) {
         passed += u32::from(two.check(Class::Write, "a").await.is_ok());
     }
     assert_eq!(passed, 10);
+}
+
+#[sqlx::test]
+async fn s12_two_instances_refuse_together_over_http(pool: PgPool) {
+    let (one, two) = TestSite::start_two(&pool, limited("4")).await;
+    let visitor = one.visitor();
+    let change = async |site: &TestSite| {
+        let url = format!("{}/theme", site.address);
+        visitor
+            .send(visitor.client().post(url).form(&[("theme", "dark")]))
+            .await
+    };
+    for (site, left) in [(&one, "3"), (&two, "2"), (&one, "1"), (&two, "0")] {
+        let answer = change(site).await.expect_status(303);
+        assert_eq!(answer.header("ratelimit-remaining"), left);
+    }
+    for site in [&one, &two] {
+        expect_refusal(change(site).await, "4");
+    }
+}
+
+async fn attempt(site: &TestSite, address: &str, password: &str) -> Answer {
+    let visitor = site.visitor();
+    visitor.get("/login").await;
+    let token = visitor.token();
+    let request = visitor
+        .client()
+        .post(visitor.url("/login"))
+        .header("x-forwarded-for", address)
+        .form(&[
+            ("username", "alice"),
+            ("password", password),
+            ("csrf_token", token.as_str()),
+        ]);
+    visitor.send(request).await
+}
+
+#[sqlx::test]
+async fn s12_an_answer_tells_the_limit_that_is_nearest_and_a_refusal_the_one_it_met(pool: PgPool) {
+    let site = TestSite::start_with(pool, limited("1000")).await;
+    site.signed_up("alice").await;
+    for left in ["4", "3", "2", "1", "0"] {
+        let answer = attempt(&site, "192.0.2.1", "a wrong password")
+            .await
+            .expect_status(422);
+        assert_eq!(
+            answer.header("ratelimit-limit"),
+            "5",
+            "of logins, not of changes"
+        );
+        assert_eq!(answer.header("ratelimit-remaining"), left);
+    }
+    expect_refusal(attempt(&site, "192.0.2.1", PASSWORD).await, "5");
+}
+
+#[sqlx::test]
+async fn s12_guesses_from_everywhere_are_slowed_down_and_nobody_is_locked_out(pool: PgPool) {
+    let site = TestSite::start_with(pool, limited("1000")).await;
+    site.signed_up("alice").await;
+    site.execute("INSERT INTO settings (key, value) VALUES ('limits.logins_account', '1')")
+        .await;
+    let refreshed = site.state.settings.refresh(&site.state.db).await;
+    refreshed.expect("read anew");
+    for host in 0..site.state.limiter.rate(Class::LoginEverywhere).max {
+        let address = format!("192.0.2.{host}");
+        attempt(&site, &address, "a wrong password")
+            .await
+            .expect_status(422);
+    }
+    let began = Instant::now();
+    let (guess, owner) = tokio::join!(
+        attempt(&site, "198.51.100.1", "a wrong password"),
+        attempt(&site, "198.51.100.2", PASSWORD),
+    );
+    guess.expect_status(422);
+    owner.expect_status(303);
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "one after the other"
+    );
 }

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod access;
 mod accounts;
 mod admin;
 mod architecture;
@@ -32,4 +33,5 @@ mod sessions;
 mod steering;
 mod tokens;
 mod traces;
+mod viewers;
 mod votes;

@@ -3,7 +3,10 @@
 use reqwest::Method;
 use sqlx::PgPool;
 
-use crate::support::{Answer, TestSite, Visitor};
+use crate::{
+    faults::postgres_proxy,
+    support::{Answer, Mode, Options, TestSite, Visitor, eventually},
+};
 
 const TOKENS: &str = "/api/v1/auth/tokens";
 
@@ -152,6 +155,196 @@ async fn s05_every_failure_of_the_api_is_an_envelope(pool: PgPool) {
         "AUTHORIZATION_ERROR",
         "a session needs the form's token"
     );
+}
+
+#[sqlx::test]
+async fn s05_what_is_wrong_with_a_call_is_told_field_by_field(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let alice = site.signed_up("alice").await;
+    let post = |body: &serde_json::Value| {
+        alice
+            .client()
+            .post(alice.url(TOKENS))
+            .header("x-csrf-token", alice.token())
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    };
+    let bad = serde_json::json!({ "name": "", "scopes": ["read", "fly"], "days": 31 });
+    let answer = alice.send(post(&bad)).await.expect_status(400);
+    assert_eq!(code(&answer), "VALIDATION_ERROR");
+    let body: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    let errors = body["error"]["details"]["errors"]
+        .as_array()
+        .expect("errors");
+    let told: Vec<_> = errors
+        .iter()
+        .map(|e| {
+            (
+                e["field"].as_str().unwrap_or(""),
+                e["code"].as_str().unwrap_or(""),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("name", "length"), ("scopes", "choice"), ("days", "choice")]
+    );
+    assert!(
+        errors
+            .iter()
+            .all(|e| e["message"].as_str().is_some_and(|m| m.len() > 10))
+    );
+    let nested = serde_json::json!({ "name": { "a": 1 } });
+    assert_eq!(
+        code(&alice.send(post(&nested)).await.expect_status(400)),
+        "VALIDATION_ERROR"
+    );
+
+    let good = serde_json::json!({ "name": "a script", "scopes": ["read", "write"], "days": 30 });
+    let made = alice.send(post(&good)).await.expect_status(201);
+    let body: serde_json::Value = serde_json::from_str(&made.body).expect("JSON");
+    let bearer = format!(
+        "Bearer {}",
+        body["data"]["token"].as_str().expect("a token")
+    );
+    let program = site.visitor();
+    with(&program, Method::GET, TOKENS, &bearer)
+        .await
+        .expect_status(200);
+    let refused = with(&program, Method::POST, TOKENS, &bearer)
+        .await
+        .expect_status(403);
+    assert_eq!(
+        code(&refused),
+        "AUTHORIZATION_ERROR",
+        "a token makes no tokens"
+    );
+}
+
+#[sqlx::test]
+async fn s10_operators_paths_take_a_token_with_the_scope_ops_and_no_other(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let operator = site.signed_up_as("olga", "admin").await;
+    let bearer = async |scope: &str| format!("Bearer {}", made(&operator, scope).await);
+    let (ops, reads, writes) = (
+        bearer("ops").await,
+        bearer("read").await,
+        bearer("write").await,
+    );
+    let program = site.visitor();
+    let cases = [
+        (Method::GET, "/metrics"),
+        (Method::GET, "/cache/stats"),
+        (Method::DELETE, "/cache/tag/lists"),
+        (Method::DELETE, "/cache/thing:*"),
+    ];
+    for (method, path) in cases {
+        with(&program, method.clone(), path, &ops)
+            .await
+            .expect_status(200);
+        for (other, status, expected) in [
+            (&reads, 403, "AUTHORIZATION_ERROR"),
+            (&writes, 403, "AUTHORIZATION_ERROR"),
+            (
+                &"Bearer bn_nonsense".to_owned(),
+                401,
+                "AUTHENTICATION_ERROR",
+            ),
+        ] {
+            let refused = with(&program, method.clone(), path, other)
+                .await
+                .expect_status(status);
+            assert_eq!(code(&refused), expected, "{path}");
+        }
+        let nobody = program
+            .send(program.client().request(method, program.url(path)))
+            .await;
+        assert_eq!(
+            code(&nobody.expect_status(401)),
+            "AUTHENTICATION_ERROR",
+            "{path}"
+        );
+    }
+    for path in ["/health", "/api/health"] {
+        let told = with(&program, Method::GET, path, &ops)
+            .await
+            .expect_status(200);
+        assert!(
+            told.body.contains("pool")
+                || told.body.contains("latency")
+                || told.body.contains("duration"),
+            "{}",
+            told.body
+        );
+        let less = with(&program, Method::GET, path, &reads)
+            .await
+            .expect_status(200);
+        assert!(less.body.len() < told.body.len(), "{path}: {}", less.body);
+        with(&program, Method::GET, path, "Bearer bn_nonsense")
+            .await
+            .expect_status(401);
+    }
+    assert_eq!(
+        code(
+            &with(&program, Method::GET, TOKENS, &ops)
+                .await
+                .expect_status(403)
+        ),
+        "AUTHORIZATION_ERROR",
+        "nor is it good for anything else"
+    );
+    operator.get("/admin/users/olga").await;
+    site.signed_up_as("omar", "admin").await;
+    operator
+        .post("/admin/users/olga/roles", &[("reason", "goes on leave")])
+        .await
+        .expect_status(303);
+    with(&program, Method::GET, "/metrics", &ops)
+        .await
+        .expect_status(403);
+}
+
+#[sqlx::test]
+async fn s10_health_answers_an_operator_while_nobody_can_tell_who_that_is(pool: PgPool) {
+    let (through, proxy) = postgres_proxy(&pool).await;
+    let options = Options {
+        postgres: Some(through),
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let operator = site.signed_up_as("olga", "admin").await;
+    let ops = format!("Bearer {}", made(&operator, "ops").await);
+    let program = site.visitor();
+    proxy.set(Mode::Refuse);
+    let refused = with(&program, Method::GET, "/metrics", &ops).await;
+    assert_eq!(code(&refused.expect_status(503)), "UNAVAILABLE");
+    let report = with(&program, Method::GET, "/health", &ops).await;
+    assert!(report.body.contains(r#""checks""#), "{}", report.body);
+    proxy.set(Mode::Pass);
+    eventually("operators are known again", async || {
+        with(&program, Method::GET, "/metrics", &ops).await.status == 200
+    })
+    .await;
+}
+
+#[sqlx::test]
+async fn s05_operators_addresses_fail_in_the_envelope_too(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let guest = site.visitor();
+    for (method, path, status, expected) in [
+        (Method::GET, "/metrics", 401, "AUTHENTICATION_ERROR"),
+        (Method::PUT, "/metrics", 405, "NOT_FOUND"),
+        (Method::GET, "/cache/thing", 405, "NOT_FOUND"),
+        (Method::GET, "/metrics/nothing", 404, "NOT_FOUND"),
+        (Method::GET, "/cache", 404, "NOT_FOUND"),
+    ] {
+        let answer = guest
+            .send(guest.client().request(method, guest.url(path)))
+            .await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(code(&answer), expected, "{path}");
+        assert!(answer.headers.contains_key("x-request-id"));
+    }
 }
 
 #[sqlx::test]

@@ -14,7 +14,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::support::{TestSite, eventually};
+use crate::support::{Options, TestSite, eventually};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -70,6 +70,61 @@ async fn s02_every_answer_tells_its_trace_and_a_callers_trace_goes_on(pool: PgPo
             "{bad}"
         );
     }
+}
+
+/// A web page that keeps what it was asked with.
+async fn curious() -> (u16, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let heads = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&heads);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let (mut head, mut line) = (String::new(), String::new());
+            while stream.read_line(&mut line).await.is_ok_and(|read| read > 2) {
+                head.push_str(&line.to_ascii_lowercase());
+                line.clear();
+            }
+            kept.lock().expect("no panic before").push_str(&head);
+            let page = "<!doctype html><title>A page of a stranger</title>";
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{page}",
+                page.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (port, heads)
+}
+
+#[sqlx::test]
+async fn s02_a_stranger_who_is_asked_learns_the_trace_and_nothing_more(pool: PgPool) {
+    let (port, heads) = curious().await;
+    let options = Options {
+        outside: vec![port],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let alice = site.signed_up("alice").await;
+    let request = alice
+        .client()
+        .get(alice.url(&format!(
+            "/api/v1/link-preview?url=http%3A%2F%2F127.0.0.1%3A{port}%2Fpage"
+        )))
+        .header("traceparent", format!("00-{TRACE}-{PARENT}-01"))
+        .header("x-correlation-id", "order-12345")
+        .header("baggage", "user=alice");
+    let answer = alice.send(request).await.expect_status(200);
+    let span = answer.header("x-span-id");
+    let heads = heads.lock().expect("no panic before");
+    assert!(
+        heads.contains(&format!("traceparent: 00-{TRACE}-{span}-01")),
+        "{heads}"
+    );
+    assert!(
+        !heads.contains("baggage") && !heads.contains("order-12345") && !heads.contains("alice")
+    );
 }
 
 /// A collector of traces that keeps whatever it is sent.
@@ -187,11 +242,12 @@ async fn s02_spans_of_requests_and_sql_reach_the_collector_under_the_trace_that_
     pool: PgPool,
 ) {
     let (collector, endpoint) = Collector::start().await;
+    let redis = std::env::var("REDIS_URL").expect("REDIS_URL");
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
         ("LOG_FORMAT", "json"),
-        // A kept page is answered without a span: nothing is done for it that could be traced.
-        ("FEATURE_CACHING", "false"),
+        ("REDIS_URL", redis.as_str()),
+        ("REDIS_PREFIX", "test-traces:"),
     ];
     let (mut child, address, said) = started(&pool, &environment).await;
     let client = reqwest::Client::builder()
@@ -200,7 +256,7 @@ async fn s02_spans_of_requests_and_sql_reach_the_collector_under_the_trace_that_
         .build()
         .expect("a client");
     let answer = client
-        .get(format!("{address}/newest"))
+        .get(format!("{address}/over?points=1"))
         .header("traceparent", format!("00-{TRACE}-{PARENT}-01"))
         .send()
         .await
@@ -208,6 +264,25 @@ async fn s02_spans_of_requests_and_sql_reach_the_collector_under_the_trace_that_
     let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
     assert_eq!(header("x-trace-id"), TRACE);
     let span = header("x-span-id");
+    let kept = client
+        .get(format!("{address}/about"))
+        .header("traceparent", format!("00-{TRACE}-{PARENT}-01"))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(kept.headers()["x-cache"], "HIT");
+    let kept_span = kept.headers()["x-span-id"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    // It is counted in Redis.
+    let changed = client
+        .post(format!("{address}/theme"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("theme=dark")
+        .send()
+        .await;
+    assert!(!changed.expect("an answer").status().is_server_error());
     let id = child.id().expect("it runs").to_string();
     let killed = Command::new("kill").arg(&id).status().await.expect("kill");
     assert!(killed.success());
@@ -220,11 +295,21 @@ async fn s02_spans_of_requests_and_sql_reach_the_collector_under_the_trace_that_
             .collect()
     };
     eventually("what belongs to the request's span has come", async || {
-        collector.holds(&bytes(&span))
+        collector.holds(&bytes(&span)) && collector.holds(&bytes(&kept_span))
     })
     .await;
     assert!(collector.holds(&bytes(TRACE)) && collector.holds(&bytes(PARENT)));
-    for part in ["GET /newest", "sql", "SELECT", "postgresql", "betternews"] {
+    for part in [
+        "GET /over",
+        "GET /about",
+        "sql",
+        "SELECT",
+        "db.operation.name",
+        "postgresql",
+        "redis",
+        "EVALSHA",
+        "betternews",
+    ] {
         assert!(collector.holds(part.as_bytes()), "{part} is missing");
     }
     let said = said.lock().expect("no panic before");

@@ -23,6 +23,7 @@ use crate::{
     web::{
         error::{Error, violated},
         form::{Form, FormErrors},
+        middleware::limit,
         page::Page,
         render,
         signing::token_hash,
@@ -95,7 +96,7 @@ pub async fn update(
         }
     };
     if address.is_some() {
-        limit(&state, viewer).await?;
+        limit(&request, &state, viewer).await?;
     }
     let mut conn = state.db.conn().await?;
     conn.begin().await?;
@@ -133,9 +134,13 @@ pub async fn update(
 ///
 /// # Errors
 /// 429 for too many letters.
-pub async fn resend(state: Data<State>, caller: Caller) -> Result<HttpResponse, Error> {
+pub async fn resend(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
-    limit(&state, viewer).await?;
+    limit(&request, &state, viewer).await?;
     let mut conn = state.db.conn().await?;
     let sentence = match queries::find_unproven(&mut conn, viewer.id).await? {
         Some(to) => {
@@ -172,11 +177,15 @@ fn said(state: &State, address: &str) -> String {
     }
 }
 
-async fn limit(state: &State, viewer: &Viewer) -> Result<(), Error> {
-    state.limiter.check(Class::Letter, &viewer.id.to_string()).await.map(drop).map_err(|wait| Error::Limited {
-        retry_after: wait,
-        message: "Several letters have been sent for your account in a short time, so this one was not.".into(),
-    })
+async fn limit(request: &HttpRequest, state: &State, viewer: &Viewer) -> Result<(), Error> {
+    limit::spend(
+        request,
+        state,
+        Class::Letter,
+        &[&viewer.id.to_string()],
+        "Several letters have been sent for your account in a short time, so this one was not.",
+    )
+    .await
 }
 
 /// `GET /email/verify/{token}`: programs that look into mail follow links, so that following it changes nothing yet.

@@ -20,6 +20,7 @@ use crate::{
         context::Context,
         error::Error,
         form::{Form, FormErrors, Query, local_path},
+        middleware::limit,
         page::Page,
         render,
         session::TokenHash,
@@ -27,6 +28,9 @@ use crate::{
         viewer::Caller,
     },
 };
+
+/// What somebody is told whose attempt is one too many.
+const TOO_MANY: &str = "There have been many attempts to log in, so this one was not looked at.";
 
 /// What a person fills in.
 #[derive(Deserialize)]
@@ -85,9 +89,27 @@ pub async fn create(
     }
     let name = form.username.trim();
     let address = Context::get(&request).limit_address().to_string();
-    let account_key = account_key(name, &address);
-    limit(&state, Class::LoginAddress, &address).await?;
-    limit(&state, Class::LoginAccount, &account_key).await?;
+    // Hashed, since it may be an e-mail address or of any length; counted whether or not anyone has that name.
+    let named = TokenHash::of(&name.to_lowercase()).to_string();
+    // With the address, so that a stranger's attempts lock nobody out.
+    let account_key = format!("{named}:{address}");
+    for (class, key) in [
+        (Class::LoginAddress, &address),
+        (Class::LoginAccount, &account_key),
+    ] {
+        limit::spend(&request, &state, class, &[key], TOO_MANY).await?;
+    }
+    // From wherever they come: these are looked at all the same, but one after the other.
+    let turn = state
+        .limiter
+        .take_turn(Class::LoginEverywhere, &named)
+        .await;
+    turn.map_err(|wait| Error::Limited {
+        retry_after: wait,
+        limit: state.limiter.rate(Class::LoginEverywhere).max,
+        class: Class::LoginEverywhere,
+        message: TOO_MANY.into(),
+    })?;
     state.sessions.probe().await?;
     let found = queries::find_credentials(&mut state.db.conn().await?, name).await?;
     let stored = found
@@ -139,25 +161,6 @@ pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResp
         "/",
         "You are logged out. See you soon.",
     ))
-}
-
-/// What attempts on an account are counted under: what was typed, whether or not anyone has that name, and the address,
-/// so that a stranger's attempts lock nobody out. Hashed, since it may be an e-mail address or of any length.
-fn account_key(name: &str, address: &str) -> String {
-    format!("{}:{address}", TokenHash::of(&name.to_lowercase()))
-}
-
-async fn limit(state: &State, class: Class, key: &str) -> Result<(), Error> {
-    state
-        .limiter
-        .check(class, key)
-        .await
-        .map(drop)
-        .map_err(|wait| Error::Limited {
-            retry_after: wait,
-            message: "There have been many attempts to log in, so this one was not looked at."
-                .into(),
-        })
 }
 
 fn require_not_banned(account: &Credentials, now: DateTime<Utc>) -> Result<(), Error> {

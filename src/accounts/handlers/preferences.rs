@@ -11,6 +11,7 @@ use super::signup::NextQuery;
 use crate::{
     accounts::{
         queries::{self, Preferences},
+        viewers,
         views::SettingsPreferencesPage,
     },
     web::{
@@ -98,6 +99,7 @@ pub async fn update(
         time_zone: &form.time_zone,
     };
     queries::set_preferences(&mut state.db.conn().await?, viewer.id, &chosen).await?;
+    viewers::forget(&state.cache, viewer.id).await;
     Ok(render::see_other_saying(
         &state,
         "/settings/preferences",
@@ -150,6 +152,7 @@ pub async fn set_theme(
                 return Err(Error::Csrf);
             }
             queries::set_theme(&mut state.db.conn().await?, viewer.id, theme.name()).await?;
+            viewers::forget(&state.cache, viewer.id).await;
         }
         _ => {
             let cookie = Cookie::build(THEME_COOKIE, theme.name())

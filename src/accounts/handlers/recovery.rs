@@ -24,6 +24,7 @@ use crate::{
         context::Context,
         error::Error,
         form::{Form, FormErrors},
+        middleware::limit,
         page::Page,
         render,
         signing::token_hash,
@@ -91,16 +92,14 @@ pub async fn forgot(
     }
     let address = Context::get(&request).limit_address().to_string();
     // Not by account: a stranger could keep its owner out. The job bounds how often one account is written to.
-    state
-        .limiter
-        .check(Class::Letter, &address)
-        .await
-        .map_err(|wait| Error::Limited {
-            retry_after: wait,
-            message:
-                "A new password has been asked for several times, so no further letter was sent."
-                    .into(),
-        })?;
+    limit::spend(
+        &request,
+        &state,
+        Class::Letter,
+        &[&address],
+        "A new password has been asked for several times, so no further letter was sent.",
+    )
+    .await?;
     letters::ask_reset(&mut state.db.conn().await?, &typed).await?;
     let sentence = "If there is such an account, and its e-mail address is confirmed, a letter is on its way. Its link \
                     works for one hour.";

@@ -17,6 +17,7 @@ use crate::{
         context::Context,
         error::Error,
         form::{Form, FormErrors, Query, local_path},
+        middleware::limit,
         page::Page,
         render,
         state::State,
@@ -115,10 +116,14 @@ pub async fn create(
         return refuse_name(&request, &state, form);
     }
     let address = Context::get(&request).limit_address().to_string();
-    state.limiter.check(Class::Signup, &address).await.map_err(|wait| Error::Limited {
-        retry_after: wait,
-        message: "Several accounts have been made from your address in a short time, so this one was not.".into(),
-    })?;
+    limit::spend(
+        &request,
+        &state,
+        Class::Signup,
+        &[&address],
+        "Several accounts have been made from your address in a short time, so this one was not.",
+    )
+    .await?;
     let hash = password::hash(account.password.clone()).await?;
     let mut conn = state.db.conn().await?;
     conn.begin().await?;

@@ -13,6 +13,7 @@ use crate::{
         tokens::{self, MOST, NAME_MAX, New, Row, queries},
         views::{SettingsTokensPage, TokenItem},
     },
+    platform::db::Conn,
     web::{
         context::Context,
         envelope,
@@ -78,14 +79,8 @@ pub async fn create(
     if !errors.is_empty() {
         return render::invalid(&request, &page(&request, viewer, rows, form, None, errors));
     }
-    let new = New {
-        name: form.name.trim(),
-        scopes: &form.scopes,
-        days: (form.days > 0).then_some(form.days),
-    };
-    let token = tokens::make(&mut conn, viewer.id, &new).await?;
+    let token = make(&mut conn, viewer, &form).await?;
     let rows = queries::list(&mut conn, viewer.id).await?;
-    tracing::info!(user.id = viewer.id, "API token made");
     render::page(
         &request,
         &page(
@@ -188,6 +183,44 @@ pub async fn list_json(state: Data<State>, caller: Caller) -> Result<HttpRespons
         })
         .collect();
     Ok(envelope::success(&tokens))
+}
+
+/// `POST /api/v1/auth/tokens` (name, scopes, days): makes a key; it stands in the answer, and is not to be had again.
+///
+/// # Errors
+/// 400 with each field that is wrong; 403 for a key: what one key is bounded by, one that it made would not be.
+pub async fn create_json(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+    Form(form): Form<TokenForm>,
+) -> Result<HttpResponse, Error> {
+    let viewer = offered(&request, &state, &caller)?;
+    if caller.scopes.is_some() {
+        return Err(viewer.denied(
+            "token.create",
+            "A token cannot make tokens: log in for that.",
+        ));
+    }
+    let mut conn = state.db.conn().await?;
+    let held = queries::list(&mut conn, viewer.id).await?.len();
+    let errors = mistakes(&form, viewer, held);
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    let token = make(&mut conn, viewer, &form).await?;
+    Ok(envelope::created(&json!({ "token": token })))
+}
+
+async fn make(conn: &mut Conn, viewer: &Viewer, form: &TokenForm) -> Result<String, Error> {
+    let new = New {
+        name: form.name.trim(),
+        scopes: &form.scopes,
+        days: (form.days > 0).then_some(form.days),
+    };
+    let token = tokens::make(conn, viewer.id, &new).await?;
+    tracing::info!(user.id = viewer.id, "API token made");
+    Ok(token)
 }
 
 /// `DELETE /api/v1/auth/tokens/{id}`

@@ -179,3 +179,96 @@ pub async fn set_ban(
     .await?;
     Ok(())
 }
+
+/// What a role may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// To what; `*` is anything.
+    pub resource: String,
+    /// What; `*` is anything.
+    pub action: String,
+    /// Where only; `None` is always.
+    pub condition: Option<String>,
+}
+
+/// The role of this name.
+pub async fn find_role(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<i16>> {
+    sqlx::query_scalar!("SELECT id FROM roles WHERE name = $1", name)
+        .fetch_optional(db)
+        .await
+}
+
+/// Every role by name and rank with what it may do, the lowest first.
+pub async fn list_permissions(
+    db: impl PgExecutor<'_>,
+) -> sqlx::Result<Vec<(String, i16, Vec<Permission>)>> {
+    let rows = sqlx::query!(
+        r#"SELECT r.name, r.rank,
+                  p.resource AS "resource?",
+                  p.action AS "action?",
+                  p.condition AS "condition?"
+             FROM roles r
+             LEFT JOIN permissions p ON p.role_id = r.id
+            ORDER BY r.rank, r.name, p.resource, p.action, p.condition"#
+    )
+    .fetch_all(db)
+    .await?;
+    let mut roles: Vec<(String, i16, Vec<Permission>)> = Vec::new();
+    for row in rows {
+        if roles.last().is_none_or(|(name, ..)| *name != row.name) {
+            roles.push((row.name, row.rank, Vec::new()));
+        }
+        if let (Some((.., permissions)), Some(resource), Some(action)) =
+            (roles.last_mut(), row.resource, row.action)
+        {
+            permissions.push(Permission {
+                resource,
+                action,
+                condition: row.condition,
+            });
+        }
+    }
+    Ok(roles)
+}
+
+/// Lets a role do something; false if it may already.
+pub async fn insert_permission(
+    db: impl PgExecutor<'_>,
+    role_id: i16,
+    permission: &Permission,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "INSERT INTO permissions (role_id, resource, action, condition)
+         VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+        role_id,
+        permission.resource,
+        permission.action,
+        permission.condition,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Takes that away again; false if it may not.
+pub async fn delete_permission(
+    db: impl PgExecutor<'_>,
+    role_id: i16,
+    permission: &Permission,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "DELETE FROM permissions
+          WHERE role_id = $1
+            AND resource = $2
+            AND action = $3
+            AND condition IS NOT DISTINCT FROM $4",
+        role_id,
+        permission.resource,
+        permission.action,
+        permission.condition,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

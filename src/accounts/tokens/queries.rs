@@ -3,8 +3,6 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use crate::accounts::model::ViewerRow;
-
 /// A key, as its owner sees it.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -97,31 +95,24 @@ pub(crate) struct Bearer {
     /// Whether it is time to note that it is in use.
     pub(crate) is_stale: bool,
     /// Its owner.
-    pub(crate) viewer: ViewerRow,
+    pub(crate) user_id: i64,
 }
 
 pub(crate) async fn find_bearer(
     db: impl PgExecutor<'_>,
     token_hash: &[u8],
 ) -> sqlx::Result<Option<Bearer>> {
-    let row = sqlx::query!(
-        r#"SELECT t.id, t.scopes,
-                  (t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute') AS "is_stale!",
-                  to_jsonb(v) AS "viewer!: sqlx::types::Json<ViewerRow>"
-             FROM api_tokens t
-             JOIN viewers v ON v.user_id = t.user_id
-            WHERE t.token_hash = $1
-              AND (t.expires_at IS NULL OR t.expires_at > now())"#,
+    sqlx::query_as!(
+        Bearer,
+        r#"SELECT id, user_id, scopes,
+                  (last_used_at IS NULL OR last_used_at < now() - interval '1 minute') AS "is_stale!"
+             FROM api_tokens
+            WHERE token_hash = $1
+              AND (expires_at IS NULL OR expires_at > now())"#,
         token_hash,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| Bearer {
-        id: row.id,
-        scopes: row.scopes,
-        is_stale: row.is_stale,
-        viewer: row.viewer.0,
-    }))
+    .await
 }
 
 pub(crate) async fn set_used(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<()> {

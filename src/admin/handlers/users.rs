@@ -14,6 +14,7 @@ use crate::{
             queries::{Role, find_subject},
             roles::{self, ADMIN, Change},
         },
+        viewers,
         views::AccountState,
     },
     admin::{
@@ -215,6 +216,7 @@ pub async fn set_roles(
     conn.begin().await?;
     let changed = roles::set(&mut conn, viewer, subject.id, &form.roles, change).await?;
     conn.commit().await?;
+    viewers::forget(&state.cache, subject.id).await;
     outdated::moderation(&state.pages, Some(subject.id));
     activity::did(&request, "user.set_roles", "user", subject.id);
     let said = match changed {

@@ -15,6 +15,12 @@ pub struct Post {
     pub title: String,
     /// See [`State`](super::model::State).
     pub state: String,
+    /// `link`, `text`, `ask` …
+    pub kind: String,
+    /// The link's domain.
+    pub domain: Option<String>,
+    /// Tags' names.
+    pub tags: Vec<String>,
     /// Whose it is; `None` for some imported ones.
     pub author_id: Option<i64>,
     /// Its author's rank; 0 without an author.
@@ -53,8 +59,14 @@ pub async fn lock_comment(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<()> 
 pub async fn find_post(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Post>> {
     sqlx::query_as!(
         Post,
-        r#"SELECT p.id, p.title, p.state, p.author_id, coalesce(v.rank, 0::smallint) AS "author_rank!"
+        r#"SELECT p.id, p.title, p.state, p.kind, d.name AS "domain?", p.author_id,
+                  ARRAY(SELECT t.name
+                          FROM post_tags pt
+                          JOIN tags t ON t.id = pt.tag_id
+                         WHERE pt.post_id = p.id) AS "tags!",
+                  coalesce(v.rank, 0::smallint) AS "author_rank!"
              FROM posts p
+             LEFT JOIN domains d ON d.id = p.domain_id
              LEFT JOIN viewers v ON v.user_id = p.author_id
             WHERE p.id = $1"#,
         id,

@@ -387,7 +387,10 @@ fn show_page(
     let viewer = caller.viewer.as_deref();
     let now = Context::get(request).now;
     let path = post.card.path();
-    let target = Target::of(post.card.author_id);
+    let target = Target {
+        owner: post.card.author_id,
+        attributes: &post.attributes(),
+    };
     let may =
         |action: &str| viewer.is_some_and(|v| v.ban.is_none() && v.may("post", action, &target));
     let live = post.card.is_live();
@@ -505,7 +508,11 @@ async fn editable(
     if !post.card.is_live() {
         return Err(Error::NotFound);
     }
-    viewer.require("post", "edit", &Target::of(post.card.author_id))?;
+    let target = Target {
+        owner: post.card.author_id,
+        attributes: &post.attributes(),
+    };
+    viewer.require("post", "edit", &target)?;
     if !post.is_editable(Context::get(request).now) {
         return Err(Error::forbidden(
             "A post can be changed for six hours after it was submitted.",
@@ -612,7 +619,11 @@ async fn deletable(conn: &mut Conn, viewer: &Viewer, id: i64) -> Result<Post, Er
     if post.card.author_id != Some(viewer.id) {
         return Err(Error::forbidden("Only its author can delete a post."));
     }
-    viewer.require("post", "delete", &Target::of(post.card.author_id))?;
+    let target = Target {
+        owner: post.card.author_id,
+        attributes: &post.attributes(),
+    };
+    viewer.require("post", "delete", &target)?;
     Ok(post)
 }
 

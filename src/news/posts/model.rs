@@ -52,6 +52,8 @@ pub struct PostCard {
 pub struct Post {
     /// As lists show it.
     pub card: PostCard,
+    /// `link`, `text`, `ask` …
+    pub kind: String,
     /// Whether nobody may comment any more.
     pub locked: bool,
     /// When it was last changed.
@@ -73,6 +75,20 @@ pub fn post_state(state: &str) -> PostState {
         "deleted" => PostState::Deleted,
         _ => PostState::Removed,
     }
+}
+
+/// What a permission's condition may be held against in a post, besides whose it is: `kind=job`, `state=live`,
+/// `domain=example.org`, `tag=rust`.
+pub fn attributes<'a>(
+    kind: &'a str,
+    state: &'a str,
+    domain: Option<&'a str>,
+    tags: &'a [String],
+) -> Vec<(&'a str, &'a str)> {
+    let mut all = vec![("kind", kind), ("state", state)];
+    all.extend(domain.map(|name| ("domain", name)));
+    all.extend(tags.iter().map(|name| ("tag", name.as_str())));
+    all
 }
 
 /// A post's canonical path, `/posts/{id}/{slug}`.
@@ -138,6 +154,12 @@ impl PostCard {
 }
 
 impl Post {
+    /// See [`attributes`].
+    pub fn attributes(&self) -> Vec<(&str, &str)> {
+        let card = &self.card;
+        attributes(&self.kind, &card.state, card.domain.as_deref(), &card.tags)
+    }
+
     /// Whether its author may still change it.
     pub fn is_editable(&self, now: DateTime<Utc>) -> bool {
         self.card.is_live() && now < self.card.created_at + EDIT_WINDOW

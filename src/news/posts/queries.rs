@@ -29,7 +29,7 @@ pub async fn find(
     let row = sqlx::query!(
         r#"SELECT p.id AS "id!", p.title AS "title!", p.url, p.author_id, p.state AS "state!", p.points AS "points!",
                   p.comment_count AS "comment_count!", p.created_at AS "created_at!", p.active_at, p.hot AS "hot!",
-                  p.locked AS "locked!", p.edited_at,
+                  p.kind AS "kind!", p.locked AS "locked!", p.edited_at,
                   d.name AS "domain?",
                   p.author_name AS "author?",
                   b.source AS "source?",
@@ -75,6 +75,7 @@ pub async fn find(
             tags: row.tags,
             voted: row.voted,
         },
+        kind: row.kind,
         locked: row.locked,
         edited_at: row.edited_at,
         source: row.source.unwrap_or_default(),

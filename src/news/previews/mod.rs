@@ -22,6 +22,7 @@ use crate::{
         db::Db,
         fetch::{self, Fetcher, Overflow, Wanted},
         jobs::{self, Failure, Limits, NewJob, Registry},
+        observe::trace,
         resilience::{
             bulkhead::Priority,
             call::{CallError, Dependency},
@@ -179,8 +180,8 @@ impl Previews {
             return Ok(kept);
         }
         let (own, address) = (self.clone(), url.clone());
-        let loading = self.running.run(url.to_string(), || async move {
-            own.fetch(address, priority, limit).await
+        let loading = self.running.run(url.to_string(), || {
+            trace::inherit(async move { own.fetch(address, priority, limit).await })
         });
         let outcome = loading
             .await

@@ -133,7 +133,8 @@ fn check(viewer: &Viewer, target: &Target, resource: &str) -> Result<(), Error> 
         &crate::web::viewer::Target::of(target.author_id),
     )?;
     if target.author_id == Some(viewer.id) {
-        return Err(Error::forbidden(
+        return Err(viewer.denied(
+            "vote on one's own",
             "Your own vote is counted already: nobody votes for what they wrote.",
         ));
     }

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -62,9 +62,15 @@ type Listener = Arc<dyn Fn(&Message) + Send + Sync>;
 /// A cloneable line to the other instances.
 #[derive(Clone)]
 pub struct Bus {
-    outbox: mpsc::UnboundedSender<Message>,
+    outbox: mpsc::UnboundedSender<Outgoing>,
     shared: Arc<Shared>,
     _tasks: Arc<[AbortOnDropHandle<()>; 2]>,
+}
+
+/// What is to be said, and whom it matters to that it was.
+struct Outgoing {
+    message: Message,
+    done: Option<oneshot::Sender<()>>,
 }
 
 struct Shared {
@@ -127,7 +133,20 @@ impl Bus {
     /// Tells the other instances, soon and in order; never waits.
     pub fn tell(&self, message: Message) {
         // The task ends only with the last handle.
-        let _ = self.outbox.send(message);
+        let _ = self.outbox.send(Outgoing {
+            message,
+            done: None,
+        });
+    }
+
+    /// Waits until all that was told before is said, but no longer than `within`; for who ends then.
+    pub async fn drained(&self, within: Duration) -> bool {
+        let (done, said) = oneshot::channel();
+        let _ = self.outbox.send(Outgoing {
+            message: Message::Beat,
+            done: Some(done),
+        });
+        matches!(timeout(within, said).await, Ok(Ok(())))
     }
 
     /// Waits until messages come through, but no longer than `within`: what is cached before that is dropped then.
@@ -142,12 +161,12 @@ impl Bus {
     }
 }
 
-async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Message>, shared: Arc<Shared>) {
+async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Outgoing>, shared: Arc<Shared>) {
     loop {
-        let message = match timeout(BEAT_EVERY, outbox.recv()).await {
-            Ok(Some(message)) => message,
+        let (message, done) = match timeout(BEAT_EVERY, outbox.recv()).await {
+            Ok(Some(outgoing)) => (outgoing.message, outgoing.done),
             Ok(None) => return,
-            Err(_) => Message::Beat,
+            Err(_) => (Message::Beat, None),
         };
         let envelope = Envelope {
             from: shared.name.clone(),
@@ -157,17 +176,20 @@ async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Message>, shared: 
             continue;
         };
         // What cannot be sent is lost with the line; whoever is cut off drops all when it is back.
-        match &line {
-            Line::Redis(kv) => {
-                if let Err(error) = kv.publish(CHANNEL, payload.as_bytes()).await {
-                    tracing::debug!(error = %error, "an invalidation was not sent");
-                }
-            }
-            Line::Postgres(db) => {
-                if let Err(error) = notify(db, &shared.name, payload).await {
-                    tracing::debug!(error = %error, "an invalidation was not sent");
-                }
-            }
+        let sent = match &line {
+            Line::Redis(kv) => kv
+                .publish(CHANNEL, payload.as_bytes())
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string()),
+            Line::Postgres(db) => notify(db, &shared.name, payload)
+                .await
+                .map_err(|error| error.to_string()),
+        };
+        match (sent, done) {
+            (Ok(()), Some(done)) => drop(done.send(())),
+            (Ok(()), None) => {}
+            (Err(error), _) => tracing::debug!(error, "an invalidation was not sent"),
         }
     }
 }

@@ -89,9 +89,13 @@ fn event_tag(event: &str) -> String {
     format!("on:{event}")
 }
 
-/// The key of something that belongs to one person; good for [`TTL_USER`] by default of [`Cache::user_options`].
+/// The key of something that belongs to one person; to be kept by [`Cache::user_options`].
 pub fn user_key(user_id: i64, name: &str) -> String {
     format!("user:{user_id}:{name}")
+}
+
+fn user_tag(user_id: i64) -> String {
+    format!("user:{user_id}")
 }
 
 /// A cloneable handle to the cache.
@@ -145,9 +149,14 @@ impl Cache {
         }))
     }
 
-    /// The options for what belongs to one person: [`TTL_USER`].
-    pub fn user_options() -> Options {
-        Options::default().ttl(TTL_USER)
+    /// The options for what belongs to one person: [`TTL_USER`], and dropped by [`Cache::forget_user`].
+    pub fn user_options(user_id: i64) -> Options {
+        Options::default().ttl(TTL_USER).tag(user_tag(user_id))
+    }
+
+    /// Whether this memory hears what other instances invalidate: else what it holds may be outdated until it ends.
+    pub fn is_in_step(&self) -> bool {
+        self.0.bus.is_up()
     }
 
     /// A value that is good, from memory or else from Redis.
@@ -361,9 +370,9 @@ impl Cache {
         keys.len()
     }
 
-    /// Drops all that belongs to one person.
+    /// Drops all that belongs to one person, as far as it was kept by [`Cache::user_options`].
     pub async fn forget_user(&self, user_id: i64) -> usize {
-        self.invalidate_pattern(&user_key(user_id, "*")).await
+        self.invalidate_tag(&user_tag(user_id)).await
     }
 
     /// Drops everything; gives the number of values.

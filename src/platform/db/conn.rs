@@ -10,7 +10,10 @@ use deadpool::managed::Object;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
+};
 use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 use tokio::time::{Sleep, sleep_until};
 use tracing::{Instrument, Span};
@@ -147,7 +150,7 @@ impl Conn {
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<(), Error> {
-        self.bounded(async |connection: &mut PgConnection| {
+        self.bounded(operation(sql), async |connection: &mut PgConnection| {
             sqlx::raw_sql(sql).execute(connection).await.map(drop)
         })
         .await
@@ -156,10 +159,11 @@ impl Conn {
     /// Runs one exchange with the server within what is left of the deadline.
     async fn bounded<T>(
         &mut self,
+        operation: &str,
         exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let (connection, state, mut deadline) = self.start()?;
-        let span = span();
+        let span = span(operation);
         let outcome = tokio::select! {
             biased;
             outcome = exchange(connection).instrument(span.clone()) => outcome,
@@ -224,6 +228,8 @@ impl<'c> Executor<'c> for &'c mut Conn {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
+        let query = Known::of(query);
+        let span = span(query.operation());
         match self.start() {
             Ok((connection, state, deadline)) => {
                 // Nothing is sent before the first poll; a stream that was never polled harms nothing.
@@ -233,7 +239,7 @@ impl<'c> Executor<'c> for &'c mut Conn {
                     state,
                     deadline,
                     ended: false,
-                    span: span(),
+                    span,
                 })
             }
             Err(error) => Box::pin(futures_util::stream::once(async { Err(error) })),
@@ -246,9 +252,12 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            self.bounded(async |connection: &mut PgConnection| {
-                connection.fetch_optional(query).await
-            })
+            let query = Known::of(query);
+            let sql = query.sql.clone();
+            self.bounded(
+                operation(sql.as_str()),
+                async |connection: &mut PgConnection| connection.fetch_optional(query).await,
+            )
             .await
         })
     }
@@ -262,7 +271,7 @@ impl<'c> Executor<'c> for &'c mut Conn {
         'c: 'e,
     {
         Box::pin(async move {
-            self.bounded(async |connection: &mut PgConnection| {
+            self.bounded("PREPARE", async |connection: &mut PgConnection| {
                 connection.prepare_with(sql, parameters).await
             })
             .await
@@ -274,8 +283,10 @@ impl<'c> Executor<'c> for &'c mut Conn {
         'c: 'e,
     {
         Box::pin(async move {
-            self.bounded(async |connection: &mut PgConnection| connection.describe(sql).await)
-                .await
+            self.bounded("DESCRIBE", async |connection: &mut PgConnection| {
+                connection.describe(sql).await
+            })
+            .await
         })
     }
 }
@@ -289,14 +300,61 @@ struct Bounded<'e> {
     span: Span,
 }
 
+/// A query whose text is known before it is carried out; sqlx gives the text only to who carries it out.
+struct Known {
+    sql: SqlStr,
+    statement: Option<PgStatement>,
+    arguments: Result<Option<PgArguments>, BoxDynError>,
+    persistent: bool,
+}
+
+impl Known {
+    fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+        Self {
+            persistent: query.persistent(),
+            arguments: query.take_arguments(),
+            statement: query.statement().cloned(),
+            sql: query.sql(),
+        }
+    }
+
+    fn operation(&self) -> &str {
+        operation(self.sql.as_str())
+    }
+}
+
+impl Execute<'_, Postgres> for Known {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.statement.as_ref()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        std::mem::replace(&mut self.arguments, Ok(None))
+    }
+
+    fn persistent(&self) -> bool {
+        self.persistent
+    }
+}
+
+/// The first word of a statement, such as `SELECT`.
+fn operation(sql: &str) -> &str {
+    sql.split_whitespace().next().unwrap_or_default()
+}
+
 /// What is said of one exchange in traces; the statement itself is an event of sqlx inside it. Nothing at all where no
 /// traces are exported.
-fn span() -> Span {
+fn span(operation: &str) -> Span {
     tracing::debug_span!(
         "sql",
         otel.kind = "client",
         otel.status_code = tracing::field::Empty,
         db.system.name = "postgresql",
+        db.operation.name = operation,
     )
 }
 

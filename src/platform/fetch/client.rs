@@ -18,7 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::{Error, address::Allowance};
-use crate::platform::tls;
+use crate::platform::{
+    observe::{outbound, trace::Peer},
+    tls,
+};
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 5;
@@ -136,7 +139,9 @@ impl Fetcher {
             let request = request
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(body.to_string());
-            let answer = request.send().await.map_err(|error| explain(&error))?;
+            let answer = outbound::send(request, Peer::Chosen)
+                .await
+                .map_err(|error| explain(&error))?;
             if answer.status().is_success() {
                 Ok(())
             } else {
@@ -150,7 +155,9 @@ impl Fetcher {
         for _ in 0..=REDIRECTS {
             let (_permit, request) = self.request(Method::GET, &url).await?;
             let request = request.header(header::ACCEPT, accept(wanted.types));
-            let answer = request.send().await.map_err(|error| explain(&error))?;
+            let answer = outbound::send(request, Peer::Stranger)
+                .await
+                .map_err(|error| explain(&error))?;
             match redirect(&answer, &url)? {
                 Some(next) => url = next,
                 None if answer.status().is_success() => return read(answer, url, wanted).await,

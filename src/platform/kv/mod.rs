@@ -8,13 +8,14 @@ pub mod embedded;
 mod guard; // how the calls went, and what an operator forces
 mod subscription;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, Cmd, FromRedisValue, RedisError, Script, ScriptInvocation};
+use deadpool_redis::redis::{self, Arg, Cmd, FromRedisValue, RedisError, Script, ScriptInvocation};
 use deadpool_redis::{Connection, Manager, Pool};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
@@ -159,12 +160,12 @@ impl Kv {
         format!("{}{name}", self.inner.prefix)
     }
 
-    /// Runs commands on the shared connection, all within the timeout. Dropping the future does not take back
+    /// Runs commands on the shared connection (`operation` names them in traces), all within the timeout. Dropping the future does not take back
     /// what was sent.
     ///
     /// # Errors
     /// `Unavailable` at once while Redis is known to be away, else at the latest after the timeout.
-    pub async fn run<T, F, Fut>(&self, call: F) -> Result<T, Error>
+    async fn run<T, F, Fut>(&self, operation: &str, call: F) -> Result<T, Error>
     where
         F: FnOnce(MultiplexedConnection) -> Fut,
         Fut: Future<Output = Result<T, RedisError>>,
@@ -183,6 +184,7 @@ impl Kv {
             otel.kind = "client",
             otel.status_code = tracing::field::Empty,
             db.system.name = "redis",
+            db.operation.name = operation,
         );
         let began = Instant::now();
         let outcome = timeout(inner.timeout, async {
@@ -217,8 +219,14 @@ impl Kv {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
-        self.run(|mut connection| async move { command.query_async(&mut connection).await })
-            .await
+        let name = match command.args_iter().next() {
+            Some(Arg::Simple(name)) => String::from_utf8_lossy(name),
+            _ => Cow::Borrowed("?"),
+        };
+        self.run(&name, |mut connection| async move {
+            command.query_async(&mut connection).await
+        })
+        .await
     }
 
     /// Runs several commands in one round trip; `pipeline.atomic()` makes them one transaction.
@@ -229,8 +237,10 @@ impl Kv {
         &self,
         pipeline: &redis::Pipeline,
     ) -> Result<T, Error> {
-        self.run(|mut connection| async move { pipeline.query_async(&mut connection).await })
-            .await
+        self.run("PIPELINE", |mut connection| async move {
+            pipeline.query_async(&mut connection).await
+        })
+        .await
     }
 
     /// Runs a script by its hash, loading it where Redis does not have it yet:
@@ -245,8 +255,10 @@ impl Kv {
     ) -> Result<T, Error> {
         let mut invocation = script.prepare_invoke();
         bind(&mut invocation);
-        self.run(|mut connection| async move { invocation.invoke_async(&mut connection).await })
-            .await
+        self.run("EVALSHA", |mut connection| async move {
+            invocation.invoke_async(&mut connection).await
+        })
+        .await
     }
 
     /// Whether Redis answered when it was last asked, unless an operator has forced it; costs nothing.

@@ -3,7 +3,9 @@
 //! away; reading counts in each process alone ([`Limiter::admit`]), because a round trip would cost more than a page.
 //! Must not know requests.
 
-mod sketch;
+mod class; // what is counted
+mod sketch; // by address, in a fraction of a microsecond
+mod turns; // one after the other
 
 use std::{
     hash::Hash,
@@ -14,27 +16,9 @@ use std::{
 use deadpool_redis::redis::{self, Script};
 use moka::{ops::compute::Op, sync::Cache};
 
-use self::sketch::Sketch;
+use self::{sketch::Sketch, turns::Turns};
 use super::{flags::Flags, kv::Kv, settings::Settings};
-
-/// What is counted; each class has its own rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Any change, by address and by account.
-    Write,
-    /// Calls of the API, by address and by account.
-    Api,
-    /// Searches, by address.
-    Search,
-    /// Attempts to log in, by address.
-    LoginAddress,
-    /// Failed attempts to log in, by account and address together, so that strangers lock nobody out.
-    LoginAccount,
-    /// New accounts, by address.
-    Signup,
-    /// Letters that somebody asks for, by whoever asks and by whom they are about.
-    Letter,
-}
+pub use class::Class;
 
 /// So many in such a time, all at once or spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +113,8 @@ const LOCAL_KEYS: u64 = 100_000;
 
 const QUARTER: u64 = 900;
 const HOUR: u64 = 3_600;
+/// So many times as often as from one address, somebody may fail to log in to an account from all addresses together.
+const EVERYWHERE: u32 = 10;
 
 /// Counts requests against the rates of their classes.
 #[derive(Clone)]
@@ -136,6 +122,7 @@ pub struct Limiter {
     kv: Option<Kv>,
     local: Cache<String, Duration>,
     reads: Arc<Sketch>,
+    turns: Turns,
     started: Instant,
     enabled: bool,
     write: Rate,
@@ -160,6 +147,7 @@ impl Limiter {
                 .time_to_idle(Duration::from_secs(HOUR))
                 .build(),
             reads: Arc::new(Sketch::new()),
+            turns: Turns::default(),
             started: Instant::now(),
             enabled,
             write,
@@ -181,10 +169,15 @@ impl Limiter {
             window: Duration::from_secs(seconds),
         };
         match class {
+            Class::Read => rate(settings.limit_reads, QUARTER),
             Class::Write | Class::Api => self.write,
             Class::Search => rate(settings.limit_searches, QUARTER),
             Class::LoginAddress => rate(settings.limit_logins, 60),
             Class::LoginAccount => rate(settings.limit_logins_account, HOUR),
+            Class::LoginEverywhere => rate(
+                settings.limit_logins_account.saturating_mul(EVERYWHERE),
+                HOUR,
+            ),
             Class::Signup => rate(settings.limit_signups, HOUR),
             Class::Letter => rate(settings.limit_letters, HOUR),
         }
@@ -199,11 +192,7 @@ impl Limiter {
         if !self.is_on() {
             return Ok(None);
         }
-        let rate = Rate {
-            max: self.settings.get().limit_reads,
-            window: Duration::from_secs(QUARTER),
-        };
-        self.reads.check(address, rate).map(Some)
+        self.reads.check(address, self.rate(Class::Read)).map(Some)
     }
 
     /// Counts one of `class` for `key`.
@@ -280,6 +269,18 @@ impl Limiter {
             );
         }
         least.ok_or(Duration::ZERO)
+    }
+
+    /// Counts one of `class` for `key`; what is one too many waits for its turn instead of being refused: for each key one
+    /// goes on each second, so that a flood is slow for who sends it, and nobody else is locked out.
+    ///
+    /// # Errors
+    /// The time to wait, where so many wait already that the turn would not come soon.
+    pub async fn take_turn(&self, class: Class, key: &str) -> Result<(), Duration> {
+        match self.check(class, key).await {
+            Ok(_) => Ok(()),
+            Err(_) => self.turns.take(&format!("{class:?}:{key}")).await,
+        }
     }
 
     /// Forgets what was counted for a key: a person who got their password right has proved themselves.

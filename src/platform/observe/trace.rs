@@ -6,6 +6,7 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use tokio::task_local;
+use tracing::Instrument;
 
 /// Longest `baggage` that is carried on, in bytes (W3C Baggage, section 3.3.2).
 const BAGGAGE_MAX: usize = 8_192;
@@ -152,15 +153,37 @@ pub async fn carry<F: Future>(
     CARRIED.scope(carried, work).await
 }
 
-/// The headers by which a call to somebody else is known as part of this work: `traceparent`, `X-Correlation-ID` and
-/// `baggage`. None outside of a request or a job.
-pub fn outgoing() -> Vec<(&'static str, String)> {
+/// `work` as part of what is being done now, also where it is spawned as a task of its own.
+pub fn inherit<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let carried = CARRIED.try_with(Clone::clone).ok();
+    let work = work.instrument(tracing::Span::current());
+    async move {
+        match carried {
+            Some(carried) => CARRIED.scope(carried, work).await,
+            None => work.await,
+        }
+    }
+}
+
+/// Who is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody whom the operator has chosen.
+    Chosen,
+    /// Somebody whom a visitor has chosen: what was said in confidence is none of their business.
+    Stranger,
+}
+
+/// The headers by which a call to somebody else is known as part of this work: `traceparent`; for who is no stranger
+/// `X-Correlation-ID` and `baggage`, too. None outside of a request or a job.
+pub fn outgoing(peer: Peer) -> Vec<(&'static str, String)> {
     let headers = CARRIED.try_with(|carried| {
         let trace = super::otlp::current(carried.trace);
-        let mut headers = vec![
-            ("traceparent", trace.to_string()),
-            ("x-correlation-id", carried.correlation.to_string()),
-        ];
+        let mut headers = vec![("traceparent", trace.to_string())];
+        if peer == Peer::Stranger {
+            return headers;
+        }
+        headers.push(("x-correlation-id", carried.correlation.to_string()));
         headers.extend(
             carried
                 .baggage
@@ -241,12 +264,15 @@ mod tests {
 
     #[tokio::test]
     async fn work_knows_what_it_belongs_to() {
-        assert!(outgoing().is_empty());
+        assert!(outgoing(Peer::Chosen).is_empty());
         let trace = Trace::taken(Some(PARENT), None, None);
-        let headers = carry(trace, "order-12345".into(), Some("a=b".into()), async {
-            outgoing()
-        })
-        .await;
+        let (headers, to_stranger) =
+            carry(trace, "order-12345".into(), Some("a=b".into()), async {
+                let spawned = tokio::spawn(inherit(async { outgoing(Peer::Chosen) }));
+                (spawned.await.expect("no panic"), outgoing(Peer::Stranger))
+            })
+            .await;
+        assert_eq!(to_stranger, [("traceparent", trace.to_string())]);
         assert_eq!(headers[0], ("traceparent", trace.to_string()));
         assert_eq!(headers[1].1, "order-12345");
         assert_eq!(headers[2], ("baggage", "a=b".to_owned()));

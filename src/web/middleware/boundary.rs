@@ -60,8 +60,8 @@ pub fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
             (None, None) => tracing::error!(request.id = %id, status = status.as_u16(), "failed"),
         }
     }
-    let for_programs =
-        request.path().starts_with("/api/") || request.extensions().contains::<WantsEnvelope>();
+    let for_programs = envelope::is_for_programs(request.path())
+        || request.extensions().contains::<WantsEnvelope>();
     let mut answer = if for_programs {
         envelope::failure(status, error)
     } else if matches!(error, Some(Error::LoginRequired)) {
@@ -102,6 +102,9 @@ fn page(
     let mut page = ErrorPage::of_status(Page::of(request, ""), status.as_u16());
     if let Some(Error::BadRequest(said) | Error::Forbidden(said) | Error::Conflict(said)) = error {
         page.sentence = said.to_string();
+    }
+    if let Some(invalid @ Error::Invalid(_)) = error {
+        page.sentence = invalid.to_string();
     }
     if let Some(limited @ Error::Limited { message, .. }) = error {
         page.sentence = message.to_string();

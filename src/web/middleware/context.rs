@@ -1,4 +1,5 @@
-//! Puts the request's metadata into its extensions, and its ids on the answer (S01, S02). Must not know what the request asks.
+//! Puts the request's metadata into its extensions, and its ids on the answer (S01, S02); the outermost of all, so that it
+//! also catches what panics below (S05). Must not know what the request asks.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -11,9 +12,10 @@ use actix_web::{
     web::Data,
 };
 
+use super::net::{Asked, caught};
 use crate::{
     platform::observe::trace,
-    web::{context::Context, state::State},
+    web::{context::Context, envelope::is_for_programs, state::State},
 };
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,12 +28,17 @@ pub async fn context(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let context = match request.app_data::<Data<State>>() {
+    let state = request.app_data::<Data<State>>();
+    let asked = Asked {
+        by_program: is_for_programs(request.path()),
+        is_secure: state.is_some_and(|state| state.config.http.secure()),
+    };
+    let context = match state {
         Some(state) => Rc::new(Context::of(&request, &state.config.http)),
         None => Context::get(request.request()),
     };
     request.extensions_mut().insert(Rc::clone(&context));
-    let work = next.call(request);
+    let work = caught(&context, asked, next.call(request));
     let (correlation, baggage) = (Arc::clone(&context.correlation), context.baggage.clone());
     let mut response = trace::carry(context.trace.get(), correlation, baggage, work).await?;
     let headers = response.headers_mut();

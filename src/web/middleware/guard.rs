@@ -1,10 +1,7 @@
-//! The innermost middleware, one on every route: who may call it, the form's body and token, the deadline, and the net
-//! under a panic. Must not know what the handler does.
-//!
-//! It stands on the route and not on the application, because only behind the router may a request be kept aside while
-//! the handler runs: a panic unwinds the handler's copy, and the answer needs one.
+//! The innermost middleware, one on every route: who may call it, the limits of its class, the body and its token; then the
+//! handler, within the [net](super::net). Must not know what the handler does.
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, rc::Rc, time::Duration};
+use std::{future::Future, pin::Pin, rc::Rc};
 
 use actix_web::{
     Error as ActixError, HttpMessage,
@@ -14,12 +11,15 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 
-use super::limit;
+use super::{
+    limit,
+    net::{self, DEADLINE},
+};
 use crate::web::{
     csrf,
-    envelope::WantsEnvelope,
+    envelope::is_for_programs,
     error::Error,
     form::Fields,
     state::State,
@@ -37,10 +37,14 @@ pub enum Access {
     Member,
     /// Who is signed in, banned or not.
     EvenBanned,
-    /// Whose roles allow this action on this resource.
+    /// Whose roles allow this action on this resource, whatever its target.
     May(&'static str, &'static str),
-    /// Whose roles allow this action on `ops`. Programs call these: what is refused is an envelope, not a page.
+    /// Whose roles allow this action on this resource under some condition; the handler holds it against the target.
+    MaySome(&'static str, &'static str),
+    /// Whose roles allow this action on `ops`; a program needs a key with that scope besides.
     Operator(&'static str),
+    /// Anyone, with a key that is good for anything: the handler tells operators more.
+    Probe,
 }
 
 /// Longest body that a form may have, in bytes.
@@ -49,9 +53,6 @@ pub const BODY_MAX: usize = 512 * 1024;
 /// How much of a body that is too long is still read, in bytes: a browser that is cut off while it sends shows its own
 /// error and not our page.
 const DRAIN_MAX: usize = 16 * BODY_MAX;
-
-/// Time that a handler has, and time that a body may take to arrive.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What [`guard`] answers with.
 type Guarded = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, ActixError>>>>;
@@ -73,52 +74,21 @@ async fn guarded<B: MessageBody + 'static>(
         let error = Error::Internal(anyhow::anyhow!("no state in the application"));
         return Ok(ServiceResponse::from_err(error, request.into_parts().0));
     };
-    let most = limit::max_of(&state, &request);
-    let (decision, checked) = match check(access, &request) {
-        Ok(()) => match limit::count(&state, &request).await {
-            Ok(decision) if request.method().is_safe() => (decision, Ok(())),
-            Ok(decision) => (decision, take_form(&state, access, &mut request).await),
-            Err(error) => (None, Err(error)),
-        },
-        Err(error) => (None, Err(error)),
+    let mut response = match admit(&state, access, &mut request).await {
+        Ok(()) => net::bounded(request, next).await,
+        Err(error) => ServiceResponse::from_err(error, request.into_parts().0),
     };
-    let mut response = match checked {
-        Ok(()) => handle(request, next).await,
-        Err(error) => {
-            if matches!(access, Access::Operator(_)) {
-                request.extensions_mut().insert(WantsEnvelope);
-            }
-            ServiceResponse::from_err(error, request.into_parts().0)
-        }
-    };
-    limit::tell(&mut response, decision, most);
+    limit::tell(&mut response);
     Ok(response)
 }
 
-/// Runs the handler, within the deadline and with a net under a panic.
-async fn handle<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> ServiceResponse<BoxBody> {
-    let kept = request.request().clone();
-    let answer = AssertUnwindSafe(tokio::time::timeout(DEADLINE, next.call(request)))
-        .catch_unwind()
-        .await;
-    let error = match answer {
-        Ok(Ok(Ok(response))) => return response.map_into_boxed_body(),
-        Ok(Ok(Err(error))) => return ServiceResponse::from_err(error, kept),
-        Ok(Err(_)) => Error::Unavailable("the handler met its deadline".into()),
-        Err(panic) => Error::Internal(anyhow::anyhow!("panic: {}", panic_message(&*panic))),
-    };
-    ServiceResponse::from_err(error, kept)
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
+async fn admit(state: &State, access: Access, request: &mut ServiceRequest) -> Result<(), Error> {
+    check(access, request)?;
+    limit::count(state, request).await?;
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    take_form(state, access, request).await
 }
 
 fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
@@ -129,32 +99,26 @@ fn check(access: Access, request: &ServiceRequest) -> Result<(), Error> {
     }
     let caller = Caller::get(request.request());
     let changes = !request.method().is_safe();
-    caller.require_scope(if changes { Scope::Write } else { Scope::Read })?;
     match access {
-        Access::Guest | Access::GuestWithoutToken => Ok(()),
-        Access::EvenBanned => caller.viewer().map(|_| ()),
-        Access::Member | Access::May(..) | Access::Operator(_) => {
-            let viewer = caller.viewer()?;
-            if let (true, Some(ban)) = (changes, &viewer.ban) {
-                let end = ban
-                    .until
-                    .map(|t| format!(" until {}", t.format("%-d %B %Y")))
-                    .unwrap_or_default();
-                return Err(Error::forbidden(format!(
-                    "This account is banned{end}: {}",
-                    ban.reason
-                )));
-            }
-            match access {
-                Access::May(resource, action) if !viewer.may_any(resource, action) => {
-                    viewer.require(resource, action, &Default::default())
-                }
-                Access::Operator(action) if !viewer.may_any("ops", action) => {
-                    viewer.require("ops", action, &Default::default())
-                }
-                _ => Ok(()),
-            }
-        }
+        Access::Probe => {}
+        Access::Operator(_) => caller.require_scope(Scope::Ops)?,
+        _ if changes => caller.require_scope(Scope::Write)?,
+        _ => caller.require_scope(Scope::Read)?,
+    }
+    match access {
+        Access::Guest | Access::GuestWithoutToken | Access::Probe => return Ok(()),
+        Access::EvenBanned => return caller.viewer().map(drop),
+        Access::Member | Access::May(..) | Access::MaySome(..) | Access::Operator(_) => {}
+    }
+    let viewer = caller.viewer()?;
+    if changes {
+        viewer.require_not_banned()?;
+    }
+    match access {
+        Access::May(resource, action) => viewer.require_any(resource, action),
+        Access::MaySome(resource, action) => viewer.require_some(resource, action),
+        Access::Operator(action) => viewer.require_any("ops", action),
+        _ => Ok(()),
     }
 }
 
@@ -198,10 +162,11 @@ async fn read_fields(request: &mut ServiceRequest) -> Result<Fields, Error> {
     if body.is_empty() {
         return Ok(Fields::default());
     }
-    if kind != "application/x-www-form-urlencoded" {
-        return Err(Error::UnsupportedMediaType);
+    match kind.as_str() {
+        "application/x-www-form-urlencoded" => Fields::parse(&body),
+        "application/json" if is_for_programs(request.path()) => Fields::parse_json(&body),
+        _ => Err(Error::UnsupportedMediaType),
     }
-    Fields::parse(&body)
 }
 
 async fn collect(payload: &mut Payload) -> Result<Vec<u8>, Error> {

@@ -1,14 +1,11 @@
 //! Too much is refused (S12): here the cheap limit on whatever an address asks for, which stands before everything that
-//! costs anything; and what a route's guard counts by class. Must not know what is asked for.
+//! costs anything; what a route's guard counts by class; and what a handler counts itself. Must not know what is asked for.
 
 use actix_web::{
-    Error as ActixError,
+    Error as ActixError, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{
-        StatusCode,
-        header::{self, HeaderName, HeaderValue},
-    },
+    http::{StatusCode, header::HeaderName},
     middleware::Next,
     web::Data,
 };
@@ -16,7 +13,7 @@ use actix_web::{
 use super::boundary::dress;
 use crate::{
     platform::limits::{Class, Decision},
-    web::{context::Context, error::Error, state::State, viewer::Caller},
+    web::{cache::Made, context::Context, error::Error, state::State, viewer::Caller},
 };
 
 /// Middleware function: counts every request but those for the page's own files. It counts in this process alone, and
@@ -25,23 +22,27 @@ pub async fn limit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let admitted = match request.app_data::<Data<State>>() {
-        Some(state) if !request.path().starts_with("/static/") => state
+    let refused = match request.app_data::<Data<State>>() {
+        // What the site asks of itself is nobody's.
+        Some(state) if !request.path().starts_with("/static/") && !request.extensions().contains::<Made>() => state
             .limiter
-            .admit(&Context::get(request.request()).limit_address()),
-        _ => Ok(None),
+            .admit(&Context::get(request.request()).limit_address())
+            .err()
+            .map(|wait| Error::Limited {
+                retry_after: wait,
+                limit: state.limiter.rate(Class::Read).max,
+                class: Class::Read,
+                message: "There have been very many requests from your address in a short time, so this one was not answered.".into(),
+            }),
+        _ => None,
     };
-    let Err(retry_after) = admitted else {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    };
-    let error = Error::Limited {
-        retry_after,
-        message: "There have been very many requests from your address in a short time, so this one was not answered.".into(),
-    };
-    Ok(dress(ServiceResponse::from_err(
-        error,
-        request.into_parts().0,
-    )))
+    match refused {
+        None => Ok(next.call(request).await?.map_into_boxed_body()),
+        Some(error) => Ok(dress(ServiceResponse::from_err(
+            error,
+            request.into_parts().0,
+        ))),
+    }
 }
 
 /// Which class a request is counted under besides; reading is not.
@@ -58,55 +59,74 @@ fn class_of(request: &ServiceRequest) -> Option<Class> {
 ///
 /// # Errors
 /// [`Error::Limited`] when it is one too many.
-pub(super) async fn count(
-    state: &State,
-    request: &ServiceRequest,
-) -> Result<Option<Decision>, Error> {
+pub(super) async fn count(state: &State, request: &ServiceRequest) -> Result<(), Error> {
     let Some(class) = class_of(request) else {
-        return Ok(None);
+        return Ok(());
     };
-    let address = Context::get(request.request()).limit_address().to_string();
-    let user = Caller::get(request.request())
-        .id()
-        .map(|id| format!("user-{id}"));
+    let request = request.request();
+    let address = Context::get(request).limit_address().to_string();
+    let user = Caller::get(request).id().map(|id| format!("user-{id}"));
     let mut keys = vec![address.as_str()];
     keys.extend(user.as_deref());
-    state.limiter.check_all(class, &keys).await.map_err(|retry_after| Error::Limited {
-        retry_after,
-        message: match class {
-            Class::Write => "There have been many changes from you in a short time, so this one was not made.".into(),
-            _ => "There have been many requests from you in a short time, so this one was not answered.".into(),
-        },
-    })
+    let message = match class {
+        Class::Write => {
+            "There have been many changes from you in a short time, so this one was not made."
+        }
+        _ => {
+            "There have been many requests from you in a short time, so this one was not answered."
+        }
+    };
+    spend(request, state, class, &keys, message).await
 }
 
-/// Says on an answer how its sender stands (`RateLimit-Limit`, `-Remaining`, `-Reset`, in seconds: the fields of
-/// draft-ietf-httpapi-ratelimit-headers-06, which clients know).
-pub(super) fn tell(response: &mut ServiceResponse<BoxBody>, decision: Option<Decision>, max: u32) {
-    let waits = response.headers().get(header::RETRY_AFTER).cloned();
-    let limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
-    let (limit, remaining, reset) = match (decision, limited) {
-        (_, true) => (max, 0, waits.unwrap_or(HeaderValue::from_static("1"))),
-        (Some(decision), false) => (
-            decision.limit,
-            decision.remaining,
-            decision.reset.as_secs().saturating_add(1).into(),
-        ),
-        (None, false) => return,
+/// Counts one more of `class` for each of `keys`, and notes for the answer how they stand; `message` is for the person who
+/// met the limit.
+///
+/// # Errors
+/// [`Error::Limited`] when it is one too many for any; then it counts for none.
+pub async fn spend(
+    request: &HttpRequest,
+    state: &State,
+    class: Class,
+    keys: &[&str],
+    message: &'static str,
+) -> Result<(), Error> {
+    match state.limiter.check_all(class, keys).await {
+        Ok(None) => Ok(()),
+        Ok(Some(decision)) => {
+            let mut noted = request.extensions_mut();
+            let tighter = noted
+                .get::<Decision>()
+                .is_some_and(|known| known.remaining < decision.remaining);
+            if !tighter {
+                noted.insert(decision);
+            }
+            Ok(())
+        }
+        Err(wait) => Err(Error::Limited {
+            retry_after: wait,
+            limit: state.limiter.rate(class).max,
+            class,
+            message: message.into(),
+        }),
+    }
+}
+
+static LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+static REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+static RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// Says on an answer how its sender stands in the class that has least left (`RateLimit-Limit`, `-Remaining`, `-Reset`, in
+/// seconds: the fields of draft-ietf-httpapi-ratelimit-headers-06, which clients know). A refusal says so by itself.
+pub(super) fn tell(response: &mut ServiceResponse<BoxBody>) {
+    let noted = response.request().extensions().get::<Decision>().copied();
+    let Some(decision) = noted.filter(|_| response.status() != StatusCode::TOO_MANY_REQUESTS)
+    else {
+        return;
     };
     let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static("ratelimit-limit"), limit.into());
-    headers.insert(
-        HeaderName::from_static("ratelimit-remaining"),
-        remaining.into(),
-    );
-    headers.insert(HeaderName::from_static("ratelimit-reset"), reset);
-}
-
-/// How many a class allows, for an answer that refuses.
-pub(super) fn max_of(state: &State, request: &ServiceRequest) -> u32 {
-    state
-        .limiter
-        .rate(class_of(request).unwrap_or(Class::Write))
-        .max
+    headers.insert(LIMIT.clone(), decision.limit.into());
+    headers.insert(REMAINING.clone(), decision.remaining.into());
+    let reset = decision.reset.as_secs().saturating_add(1);
+    headers.insert(RESET.clone(), reset.into());
 }

@@ -63,22 +63,27 @@ impl RootSpanBuilder for RequestSpan {
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
         let _entered = span.enter();
         match outcome {
-            Ok(response) => {
-                let status = response.status();
-                if otlp::is_exporting() {
-                    let context = Context::get(response.request());
-                    let pattern = response.request().match_pattern().unwrap_or_default();
-                    let route: &str = context.route.get().map_or(&pattern, |route| route);
-                    otlp::rename(&span, format!("{} {route}", response.request().method()));
-                    span.record("http.route", route);
-                    span.record("http.response.status_code", status.as_u16());
-                    if status.is_server_error() {
-                        span.record("otel.status_code", "ERROR");
-                    }
-                }
-            }
+            Ok(response) => end(&span, response),
             Err(error) => tracing::error!(error = %error, "a middleware answered with an error"),
         }
+    }
+}
+
+/// What the span of a request is told of its answer, where spans are exported.
+pub fn end<B>(span: &Span, response: &ServiceResponse<B>) {
+    if !otlp::is_exporting() {
+        return;
+    }
+    let request = response.request();
+    let context = Context::get(request);
+    let pattern = request.match_pattern().unwrap_or_default();
+    let route: &str = context.route.get().map_or(&pattern, |route| route);
+    otlp::rename(span, format!("{} {route}", request.method()));
+    span.record("http.route", route);
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
     }
 }
 

@@ -5,11 +5,17 @@
 
 use std::sync::Arc;
 
-use super::headers;
+use super::{
+    headers,
+    log::{RequestSpan, end},
+};
 use crate::{
-    platform::cache::{
-        flight::{Lead, Turn},
-        purge::CDN_AGE,
+    platform::{
+        cache::{
+            flight::{Lead, Turn},
+            purge::CDN_AGE,
+        },
+        observe::otlp,
     },
     web::{
         cache::{self, Encoding, Entry, Found, Job, Landed, Made, Struck, Variant, X_CACHE},
@@ -30,6 +36,7 @@ use actix_web::{
     middleware::Next,
     web::{Bytes, Data},
 };
+use tracing_actix_web::RootSpanBuilder;
 
 /// So often at most does somebody wait for another's page that turns out to be overtaken.
 const TURNS_MAX: usize = 3;
@@ -103,10 +110,7 @@ async fn pass(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let mut response = next.call(request).await?.map_into_boxed_body();
     let caller = Caller::get(response.request());
-    if caller
-        .viewer
-        .as_ref()
-        .is_some_and(|viewer| viewer.may_any("ops", "read"))
+    if caller.operates("read")
         && let Ok(key) = HeaderValue::from_str(&cache::guests_key(response.request()))
     {
         response.headers_mut().insert(X_CACHE_KEY.clone(), key);
@@ -121,9 +125,15 @@ fn serve(
     variant: &Variant,
     status: Option<&'static str>,
 ) -> ServiceResponse<BoxBody> {
+    // The span of a request stands below; one that ends here has its own, where anybody looks at it.
+    let span = otlp::is_exporting().then(|| RequestSpan::on_request_start(&request));
     let (request, _) = request.into_parts();
     let response = answer(&request, entry, variant, status);
-    ServiceResponse::new(request, response)
+    let response = ServiceResponse::new(request, response);
+    if let Some(span) = span {
+        end(&span, &response);
+    }
+    response
 }
 
 fn answer(

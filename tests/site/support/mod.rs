@@ -12,9 +12,12 @@ use std::{
 
 use actix_web::web::Data;
 use betternews::{
-    accounts::standing::{
-        queries::find_subject,
-        roles::{self, Change},
+    accounts::{
+        standing::{
+            queries::find_subject,
+            roles::{self, Change},
+        },
+        viewers,
     },
     app::{Application, Databases},
     config::Config,
@@ -129,6 +132,13 @@ impl TestSite {
         }
     }
 
+    /// Two instances of one site, which share database and Redis.
+    pub async fn start_two(pool: &PgPool, mut options: Options) -> (Self, Self) {
+        options.redis_prefix = Some(format!("test-{}:", random_token(9)));
+        let first = Self::start_with(pool.clone(), options.clone()).await;
+        (first, Self::start_with(pool.clone(), options).await)
+    }
+
     /// Someone who has just come, with no cookies.
     pub fn visitor(&self) -> Visitor {
         Visitor::new(&self.address)
@@ -182,6 +192,7 @@ impl TestSite {
             .await
             .expect("the role is given");
         conn.commit().await.expect("the role is kept");
+        viewers::forget(&self.state.cache, subject.id).await;
     }
 
     /// One value from the database.

@@ -182,6 +182,7 @@ fn require(viewer: &Viewer, comment: &Comment, verb: Verb) -> Result<(), Error> 
         "comment",
         (comment.author_id, comment.author_rank),
         &comment.state,
+        &[("state", comment.state.as_str())],
     )
 }
 

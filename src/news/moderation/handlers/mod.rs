@@ -36,9 +36,14 @@ impl Verb {
         resource: &str,
         author: (Option<i64>, i16),
         state: &str,
+        attributes: &[(&str, &str)],
     ) -> Result<(), Error> {
         let (author_id, author_rank) = author;
-        viewer.require(resource, self.name(), &Target::of(author_id))?;
+        let target = Target {
+            owner: author_id,
+            attributes,
+        };
+        viewer.require(resource, self.name(), &target)?;
         match self {
             Self::Remove => {
                 require_may_remove(viewer, author_id, author_rank)?;

@@ -16,6 +16,7 @@ use crate::{
             views::ActPage,
         },
         outdated,
+        posts::model::attributes,
     },
     platform::db::Conn,
     web::{
@@ -168,6 +169,7 @@ fn require(viewer: &Viewer, post: &Post, verb: Verb) -> Result<(), Error> {
         "post",
         (post.author_id, post.author_rank),
         &post.state,
+        &attributes(&post.kind, &post.state, post.domain.as_deref(), &post.tags),
     )
 }
 

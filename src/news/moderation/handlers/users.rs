@@ -8,9 +8,12 @@ use chrono::{SubsecRound, TimeDelta};
 
 use super::ActForm;
 use crate::{
-    accounts::standing::{
-        self,
-        queries::{Subject, find_subject, lock_subject},
+    accounts::{
+        standing::{
+            self,
+            queries::{Subject, find_subject, lock_subject},
+        },
+        viewers,
     },
     news::{
         moderation::{
@@ -105,6 +108,7 @@ pub async fn ban(
     };
     acts::ban_user(&mut conn, subject.id, until, act).await?;
     conn.commit().await?;
+    viewers::forget(&state.cache, subject.id).await;
     outdated::moderation(&state.pages, Some(subject.id));
     activity::did(&request, "user.ban", "user", subject.id);
     drop(conn);
@@ -159,6 +163,7 @@ pub async fn unban(
     };
     acts::unban_user(&mut conn, subject.id, act).await?;
     conn.commit().await?;
+    viewers::forget(&state.cache, subject.id).await;
     outdated::moderation(&state.pages, Some(subject.id));
     activity::did(&request, "user.unban", "user", subject.id);
     let said = format!("The ban of {} is lifted.", subject.username);
