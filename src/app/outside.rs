@@ -35,6 +35,7 @@ pub(super) fn fetcher(config: &Config) -> anyhow::Result<Fetcher> {
         ),
         allowance: Allowance {
             loopback_ports: config.outside.loopback_ports.clone(),
+            ..Allowance::default()
         },
     };
     Fetcher::new(&options).context("requests to the outside cannot be made")
