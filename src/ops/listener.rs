@@ -13,7 +13,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{cache, health, metrics};
+use super::{cache, dependencies, health, metrics};
 use crate::web::state::State;
 
 /// Every address of the port.
@@ -31,6 +31,15 @@ pub fn configure(config: &mut ServiceConfig) {
         web::get().to(async |state: Data<State>| health::whole(&state, true).await),
     );
     config.route("/metrics", web::get().to(metrics::show));
+    config.route("/dependencies", web::get().to(dependencies::list));
+    config.route(
+        "/dependencies/active",
+        web::delete().to(dependencies::cancel),
+    );
+    config.route(
+        "/dependencies/{name}/{state}",
+        web::post().to(dependencies::force),
+    );
     config.route("/cache/stats", web::get().to(cache::stats));
     config.route("/cache/tag/{tag}", web::delete().to(cache::delete_tag));
     config.route(
