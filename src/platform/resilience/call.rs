@@ -444,7 +444,7 @@ mod tests {
     fn dependency(total: Duration) -> Dependency {
         let mut rules = Rules::default();
         rules.timeout.total = total;
-        rules.timeout.attempt = Duration::from_millis(20);
+        rules.timeout.attempt = Duration::from_millis(400);
         rules.retry.base = Duration::ZERO;
         Dependency::new("test", rules, Timeouts::default())
     }
@@ -481,7 +481,8 @@ mod tests {
     #[tokio::test]
     async fn s22_what_fails_counts_only_where_the_caller_says_so_however_it_ends() {
         let dependency = dependency(LONG);
-        let limit = Duration::from_millis(15);
+        // More than half of an attempt's, less than all of it.
+        let limit = Duration::from_millis(250);
         for (counts, failures) in [(false, 0), (true, 3)] {
             let failed: Result<(), _> = dependency
                 .call("answered")
