@@ -186,6 +186,18 @@ impl Database {
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
+    /// Rows of the activity log for a path with its query.
+    pub async fn count_activity(&self, address: &str) -> Result<u64> {
+        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+        let rows: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM activity WHERE path = $1 AND query = $2")
+                .bind(path)
+                .bind(query)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(u64::try_from(rows)?)
+    }
+
     /// Lets go of it.
     pub async fn close(self) {
         self.pool.close().await;
@@ -194,7 +206,7 @@ impl Database {
 
 impl Samples {
     /// The pages, in the order of the table.
-    pub fn pages(&self) -> [SamplePage; 5] {
+    pub fn pages(&self) -> [SamplePage; 6] {
         let page = |name, path, viewers| SamplePage {
             name,
             path,
@@ -209,9 +221,14 @@ impl Samples {
                 &[false, true],
             ),
             page(
+                "thread of 500",
+                format!("/posts/{}", self.thread_of_500),
+                &[false, true],
+            ),
+            page(
                 "thread of 500, whole",
                 format!("/posts/{}?all=1", self.thread_of_500),
-                &[true],
+                &[false, true],
             ),
             page(
                 "user page",

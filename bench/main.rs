@@ -7,6 +7,7 @@
 //! - [`database`] makes and fills databases, chooses pages, counts blocks
 //! - [`load`] runs wrk
 //! - [`baseline`] is the bare server, run as a process of its own
+//! - [`steady`] asks at a steady rate, with the activity log and without
 //! - [`votes`] lets 64 people vote at once
 //! - [`report`] keeps the results, prints and writes them
 //! - [`machine`] says where it ran
@@ -17,6 +18,7 @@ mod load;
 mod machine;
 mod report;
 mod site;
+mod steady;
 mod votes;
 
 use std::{path::PathBuf, time::Duration};
@@ -128,7 +130,7 @@ async fn measure_size(
 ) -> Result<()> {
     let mut startups = Vec::new();
     let site = loop {
-        let (site, startup) = Site::start(&run.site, &database.url, &run.redis_url).await?;
+        let (site, startup) = Site::start(&run.site, &database.url, &run.redis_url, &[]).await?;
         startups.push(startup);
         if !last || startups.len() == 5 {
             break site;
@@ -179,7 +181,43 @@ async fn measure_size(
             resident_peak_bytes: site.peak_resident_bytes()?,
         });
     }
-    site.stop()
+    site.stop()?;
+    if last {
+        measure_logs(run, results, database, samples, &bare, posts).await?;
+    }
+    Ok(())
+}
+
+/// Guests' pages from the cache without access log and activity log, and what the activity log costs.
+async fn measure_logs(
+    run: &Run,
+    results: &mut Results,
+    database: &Database,
+    samples: &Samples,
+    bare: &baseline::Bare,
+    posts: u64,
+) -> Result<()> {
+    let start = async |environment: &[(&str, &str)]| {
+        let (site, _) = Site::start(&run.site, &database.url, &run.redis_url, environment).await?;
+        Ok(site)
+    };
+    let site = start(&[("ACTIVITY_LOG", "false"), ("LOG_LEVEL", "warn")]).await?;
+    for mut page in samples.pages() {
+        page.path = site.canonical(&page.path).await?;
+        let target = Target::new(&site.url, &page.path, None, Encoding::Browser);
+        let captured = bare.capture(&target).await?;
+        let measured = load::run(&target, CONNECTIONS, run.duration())?;
+        let on_bare = bare.start().await?;
+        let control = load::run(&on_bare.target(&captured), CONNECTIONS, run.duration())?;
+        on_bare.stop()?;
+        results.unlogged.push(PageResult::new(
+            page.name, &page.path, false, posts, &captured, measured, control,
+        ));
+    }
+    site.stop()?;
+    say(&format!("{} requests a second", steady::RATE));
+    results.steady = Some(steady::run(start, database, run.duration()).await?);
+    Ok(())
 }
 
 /// Both sides of a comparison must have answered well.

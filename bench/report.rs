@@ -6,7 +6,12 @@ use std::{fmt::Write as _, io::Write as _, path::Path};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::{baseline::Captured, database::Blocks, machine::Machine};
+use crate::{
+    baseline::Captured,
+    database::Blocks,
+    machine::Machine,
+    steady::{self, Steady, SteadyResult},
+};
 
 /// Tells whoever waits what is going on.
 pub fn say(line: &str) {
@@ -129,6 +134,10 @@ pub struct Results {
     binary_bytes: u64,
     /// Pages beside the bare server.
     pub pages: Vec<PageResult>,
+    /// The same as a guest, with access log and activity log switched off, at the larger size.
+    pub unlogged: Vec<PageResult>,
+    /// What the activity log costs.
+    pub steady: Option<SteadyResult>,
     /// What pages read.
     pub blocks: Vec<BlocksOfPage>,
     /// The front page signed in, and the bare handler that answers the rows of its query as JSON; neither compressed.
@@ -147,6 +156,8 @@ impl Results {
             quick,
             binary_bytes,
             pages: Vec::new(),
+            unlogged: Vec::new(),
+            steady: None,
             blocks: Vec::new(),
             front_against_rows: None,
             votes: None,
@@ -174,7 +185,7 @@ impl Results {
 
     fn tables(&self) -> String {
         let mut text = format!("{HEADER}\n{}\n", dashes(HEADER));
-        for page in &self.pages {
+        for page in self.pages.iter().chain(&self.unlogged) {
             text += &page.line();
             text.push('\n');
         }
@@ -228,6 +239,7 @@ impl Results {
             ));
         }
         figures.extend(self.growth());
+        figures.extend(self.guests_pages());
         if let Some(votes) = &self.votes {
             figures.push(Figure::new(
                 &format!(
@@ -264,12 +276,61 @@ impl Results {
         figures
     }
 
-    /// Blocks read by each page at the larger size, by those at the smaller.
+    /// Guests' pages beside the bare server, and what the activity log does to them.
+    fn guests_pages(&self) -> Vec<Figure> {
+        let worst = |pages: &[PageResult]| {
+            let guests = pages.iter().filter(|page| !page.signed_in);
+            guests.map(|page| page.ratio).reduce(f64::min)
+        };
+        let mut figures = Vec::new();
+        for (pages, least, how) in [
+            (&self.pages, 0.5, "everything on"),
+            (&self.unlogged, 0.8, "logs off"),
+        ] {
+            if let Some(ratio) = worst(pages) {
+                figures.push(Figure::new(
+                    &format!("Guests' pages beside bare bytes, {how}: at least {least}"),
+                    format!("{ratio:.2} the slowest"),
+                    ratio >= least,
+                ));
+            }
+        }
+        if let Some(steady) = &self.steady {
+            let Steady {
+                answered, failed, ..
+            } = steady.with;
+            figures.push(Figure::new(
+                &format!("Activity log at {} a second: nothing lost", steady::RATE),
+                format!("{answered} answered, {} written", steady.with.logged),
+                failed == 0 && steady.with.logged >= answered,
+            ));
+            let cost = steady.cost(self.machine.cores);
+            figures.push(Figure::new(
+                "What it costs the machine there: under 5 %",
+                format!(
+                    "{:.1} % ({:.2} to {:.2} s in {:.0} s on {} cores)",
+                    cost * 100.0,
+                    steady.without.cpu_seconds,
+                    steady.with.cpu_seconds,
+                    steady.with.seconds,
+                    self.machine.cores,
+                ),
+                cost < 0.05,
+            ));
+        }
+        figures
+    }
+
+    /// Blocks read by each page at the larger size, by those at the smaller. Not by the largest thread, which at the
+    /// larger size is another one: several times as long.
     fn growth(&self) -> Vec<Figure> {
         let Some(smallest) = self.blocks.iter().map(|b| b.posts).min() else {
             return Vec::new();
         };
-        let small = self.blocks.iter().filter(|b| b.posts == smallest);
+        let small = self
+            .blocks
+            .iter()
+            .filter(|b| b.posts == smallest && b.page != "largest thread");
         small
             .filter_map(|small| {
                 let large = self
@@ -322,6 +383,13 @@ impl Results {
             around it that answers the very bytes and headers that the site answered, measured directly after it.\n\n";
         let _ = writeln!(text, "| {HEADER} |\n|---|---|--:|--:|--:|--:|--:|--:|--:|");
         for page in &self.pages {
+            let _ = writeln!(text, "| {} |", page.line());
+        }
+        let _ = writeln!(
+            text,
+            "\nWith access log and activity log switched off (`LOG_LEVEL=warn`, `ACTIVITY_LOG=false`):\n\n| {HEADER} |\n|---|---|--:|--:|--:|--:|--:|--:|--:|"
+        );
+        for page in &self.unlogged {
             let _ = writeln!(text, "| {} |", page.line());
         }
         text += "\n## Figures to reach\n\n| figure | measured | reached |\n|---|---|---|\n";

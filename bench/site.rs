@@ -65,6 +65,7 @@ impl Site {
         binary: &Path,
         database_url: &str,
         redis_url: &str,
+        environment: &[(&str, &str)],
     ) -> Result<(Self, Duration)> {
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");
@@ -82,6 +83,7 @@ impl Site {
             .env("REDIS_URL", redis_url)
             // One address stands for everyone here.
             .env("FEATURE_RATE_LIMITING", "false")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -111,6 +113,19 @@ impl Site {
     /// The most that was ever resident, in bytes.
     pub fn peak_resident_bytes(&self) -> Result<u64> {
         self.memory("VmHWM:")
+    }
+
+    /// Processor time that it has taken so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        // Fields 14 and 15 of proc(5), in hundredths; the second, the name, may hold spaces and ends with a bracket.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.child.id()))?;
+        let ticks = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().skip(11).take(2))
+            .context("this system does not tell a process's time")?
+            .map(str::parse::<f64>)
+            .sum::<Result<f64, _>>()?;
+        Ok(ticks / 100.0)
     }
 
     fn memory(&self, line: &str) -> Result<u64> {

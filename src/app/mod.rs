@@ -17,13 +17,18 @@ use crate::{
     news::previews::Previews,
     platform::{
         activity::Activity,
-        cache::{Cache, bus::Bus},
+        cache::{
+            Cache,
+            bus::Bus,
+            purge::{self, Purges},
+        },
         db::migrate,
         flags::{self, Flags},
         health::Checks,
         limits::{Limiter, Rate},
         notify::mail,
         observe::{metrics::Metrics, system::System},
+        resilience::rules::Rules,
         settings::Settings,
         shutdown::{Outcome, Shutdown, Signals, TOTAL},
         tasks::Tasks,
@@ -95,7 +100,16 @@ impl Application {
         let instance = random_token(9);
         let bus = Bus::open(kv.as_ref(), &db, instance.clone());
         let observe = &config.observe;
-        let pages = Pages::new(bus.clone(), observe.caching, observe.cache_pages_bytes);
+        let cdn = config.outside.cdn_purge_url.clone().map(|url| {
+            let dependency = dependencies.register(purge::DEPENDENCY, Rules::default());
+            Purges::new(url, fetcher.clone(), dependency)
+        });
+        let pages = Pages::new(
+            bus.clone(),
+            observe.caching,
+            observe.cache_pages_bytes,
+            cdn.clone(),
+        );
         pages.set_wanted(settings.get().cache_pages && flags.is_on("caching", None));
         let cache = Cache::new(kv.clone(), bus.clone(), observe.caching);
         let (heard_pages, heard_cache) = (pages.clone(), cache.clone());
@@ -103,6 +117,10 @@ impl Application {
             heard_pages.hear(message);
             heard_cache.hear(message);
         });
+        let tasks = Tasks::new();
+        if let Some(cdn) = cdn {
+            tasks.forever("cdn", move |_| cdn.clone().run());
+        }
         let state = Data::new(State {
             sessions: Store::new(kv.as_ref(), &db),
             limiter: Limiter::new(
@@ -119,7 +137,7 @@ impl Application {
             mailer: mailer(&config, &settings.get().site_name)?
                 .guarded_by(dependencies.register(mail::DEPENDENCY, mail::rules())),
             webhook: webhook(&config, &fetcher, &dependencies),
-            tasks: Tasks::new(),
+            tasks,
             shutting_down: shutdown.flag(),
             pages,
             cache,

@@ -1,4 +1,5 @@
-//! What outside is talked to besides the databases and mail: `ALERT_WEBHOOK_URL` and `HEALTH_URLS`. Must not know how.
+//! What outside is talked to besides the databases and mail: `ALERT_WEBHOOK_URL`, `HEALTH_URLS` and `CDN_PURGE_URL`. Must
+//! not know how.
 
 use secrecy::SecretString;
 use url::Url;
@@ -13,6 +14,8 @@ pub struct Outside {
     /// Addresses that the site cannot do well without: health asks each of them. They are the operator's own, so that they
     /// may be private. `HEALTH_URLS`
     pub health_urls: Vec<Url>,
+    /// Where a CDN in front takes word of outdated pages; unset: there is none. `CDN_PURGE_URL`
+    pub cdn_purge_url: Option<SecretString>,
     /// Ports on the loopback addresses that may be asked beside the public internet. No variable fills it: it is for tests,
     /// which run the outside themselves.
     pub loopback_ports: Vec<u16>,
@@ -23,6 +26,7 @@ impl Outside {
         Self {
             alert_webhook_url: alert_webhook_url(r),
             health_urls: health_urls(r),
+            cdn_purge_url: r.secret_url("CDN_PURGE_URL", &["https", "http"]),
             loopback_ports: Vec::new(),
         }
     }

@@ -305,3 +305,44 @@ async fn pages_cost_few_queries(pool: PgPool) {
         }
     }
 }
+
+#[sqlx::test(migrations = "./migrations")]
+async fn names_and_tags_in_rows_follow_their_tables(pool: PgPool) {
+    let row = "SELECT p.author_name || ' ' || array_to_string(p.tags, ',') || ' ' || c.author_name
+                 FROM posts p JOIN comments c ON c.post_id = p.id";
+    let steps = [
+        (
+            "INSERT INTO users (id, username, name_key) VALUES (7, 'ada', 'ada');
+             INSERT INTO tags (id, name) VALUES (1001, 'ships'), (1002, 'maps');
+             INSERT INTO posts (id, author_id, title) VALUES (9, 7, 'A post');
+             INSERT INTO comments (id, post_id, root_id, author_id) VALUES (5, 9, 5, 7);
+             INSERT INTO post_tags (post_id, tag_id, created_at) VALUES (9, 1001, now()), (9, 1002, now())",
+            "ada maps,ships ada",
+        ),
+        (
+            "UPDATE users SET username = 'Ada' WHERE id = 7",
+            "Ada maps,ships Ada",
+        ),
+        (
+            "UPDATE tags SET name = 'atlases' WHERE id = 1001",
+            "Ada atlases,maps Ada",
+        ),
+        ("DELETE FROM post_tags WHERE tag_id = 1002", "Ada atlases Ada"),
+        ("DELETE FROM tags WHERE id = 1001", "Ada  Ada"),
+    ];
+    for (statement, expected) in steps {
+        sqlx::raw_sql(statement)
+            .execute(&pool)
+            .await
+            .expect(statement);
+        let found: String = sqlx::query_scalar(row)
+            .fetch_one(&pool)
+            .await
+            .expect("one row");
+        assert_eq!(found, expected, "{statement}");
+    }
+    let wrong = sqlx::raw_sql("UPDATE posts SET author_name = 'someone'")
+        .execute(&pool)
+        .await;
+    assert!(wrong.is_err(), "a name that is nobody's");
+}

@@ -5,28 +5,61 @@ use sqlx::PgExecutor;
 
 use super::model::CommentRow;
 
-/// A statement that gives [`CommentRow`]s; `$1` is who looks, the tail says which and in what order. Pages of a thread also
-/// say what stands in [`CommentRow::branch_size`] and [`CommentRow::is_last_page`].
+/// A statement that gives [`CommentRow`]s; `$1` is who looks, the tail says which and in what order.
 macro_rules! comments {
     ($db:expr, $viewer:expr, $tail:literal $(, $argument:expr)* $(,)?) => {
-        comments!(@ "NULL::bigint", "NULL::boolean", $viewer, [$tail] $(, $argument)*)
-    };
-    (@ $size:literal, $last:literal, $viewer:expr, [$($tail:literal)+] $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             CommentRow,
             r#"SELECT c.id AS "id!", c.post_id AS "post_id!", c.parent_id, c.root_id AS "root_id!",
                       c.depth AS "depth!", c.author_id, c.state AS "state!", c.votes AS "votes!",
                       c.confidence AS "confidence!", c.created_at AS "created_at!", c.edited_at,
-                      u.username AS "author?",
+                      c.author_name AS "author?",
                       coalesce(b.html, '') AS "html!",
                       EXISTS (SELECT 1
                                 FROM comment_votes v
                                WHERE v.user_id = $1
                                  AND v.comment_id = c.id) AS "voted!",
-                      "# + $size + r#" AS branch_size, "# + $last + r#" AS is_last_page
+                      NULL::bigint AS branch_size, NULL::boolean AS is_last_page
                  FROM comments c
-                 LEFT JOIN users u ON u.id = c.author_id
-                 LEFT JOIN comment_bodies b ON b.comment_id = c.id"# $(+ $tail)+,
+                 LEFT JOIN comment_bodies b ON b.comment_id = c.id"# + $tail,
+            $viewer
+            $(, $argument)*
+        )
+    };
+}
+
+/// A statement that gives [`CommentRow`]s of one post, `$2`. What it reads of a table is one range of an index, however
+/// many threads and votes there are beside it; looked up one by one, each row would cost the height of three trees.
+/// `$with` are queries on `thread`, `$size` and `$last` what a row has of them.
+macro_rules! thread {
+    ([$($with:literal)*], $size:literal, $last:literal, $tail:literal, $viewer:expr $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            CommentRow,
+            "WITH thread AS MATERIALIZED (
+                  SELECT id, post_id, parent_id, root_id, depth, author_id, author_name, state, votes, confidence,
+                         created_at, edited_at
+                    FROM comments
+                   WHERE post_id = $2),
+              bodies AS MATERIALIZED (
+                  SELECT comment_id, html
+                    FROM comment_bodies
+                   WHERE post_id = $2),
+              voted AS MATERIALIZED (
+                  SELECT comment_id
+                    FROM comment_votes
+                   WHERE user_id = $1
+                     AND comment_id BETWEEN (SELECT min(id) FROM thread) AND (SELECT max(id) FROM thread))"
+            $(+ $with)*
+            + r#"
+             SELECT c.id AS "id!", c.post_id AS "post_id!", c.parent_id, c.root_id AS "root_id!",
+                    c.depth AS "depth!", c.author_id, c.state AS "state!", c.votes AS "votes!",
+                    c.confidence AS "confidence!", c.created_at AS "created_at!", c.edited_at,
+                    c.author_name AS "author?",
+                    coalesce(b.html, '') AS "html!",
+                    v.comment_id IS NOT NULL AS "voted!", "# + $size + " AS branch_size, " + $last + " AS is_last_page
+               FROM thread c
+               LEFT JOIN bodies b ON b.comment_id = c.id
+               LEFT JOIN voted v ON v.comment_id = c.id" + $tail,
             $viewer
             $(, $argument)*
         )
@@ -37,29 +70,30 @@ macro_rules! comments {
 /// their branches (at least one, at most `$5`), and these branches, in no order; at most `$6` comments, the highest first.
 macro_rules! page {
     ($db:expr, $viewer:expr, $page:expr, $beyond:literal, $order:literal, $key:expr, $id:expr) => {
-        comments!(
-            @ "chosen.size", "chosen.is_last",
-            $viewer,
-            [" JOIN (WITH roots AS MATERIALIZED (
-                        SELECT id, row_number() OVER (ORDER BY " $order ") AS place
-                          FROM comments
-                         WHERE post_id = $2
-                           AND parent_id IS NULL
-                           AND " $beyond "
-                         ORDER BY " $order "
-                         LIMIT $5::bigint + 1),
-                    sized AS (
-                        SELECT id, place, size, sum(size) OVER (ORDER BY place) AS size_so_far
-                          FROM roots
-                         CROSS JOIN LATERAL (SELECT count(*) AS size
-                                               FROM comments
-                                              WHERE root_id = roots.id) branch)
-                    SELECT id, size, count(*) OVER () = (SELECT count(*) FROM roots) AS is_last
-                      FROM sized
-                     WHERE place = 1
-                        OR (place <= $5 AND size_so_far <= $6::bigint)) chosen ON chosen.id = c.root_id
+        thread!(
+            [",
+              roots AS (
+                  SELECT id, row_number() OVER (ORDER BY " $order ") AS place
+                    FROM thread
+                   WHERE parent_id IS NULL
+                     AND " $beyond "
+                   ORDER BY " $order "
+                   LIMIT $5::bigint + 1),
+              sized AS (
+                  SELECT roots.id, place, size, sum(size) OVER (ORDER BY place) AS size_so_far
+                    FROM roots
+                    JOIN (SELECT root_id, count(*) AS size FROM thread GROUP BY root_id) branches
+                      ON branches.root_id = roots.id),
+              chosen AS (
+                  SELECT id, size, count(*) OVER () = (SELECT count(*) FROM roots) AS is_last
+                    FROM sized
+                   WHERE place = 1
+                      OR (place <= $5 AND size_so_far <= $6::bigint))"],
+            "chosen.size", "chosen.is_last",
+            "  JOIN chosen ON chosen.id = c.root_id
               ORDER BY c.depth, c.id
-              LIMIT $6"],
+              LIMIT $6",
+            $viewer,
             $page.post_id,
             $key,
             $id,
@@ -142,7 +176,7 @@ pub async fn list_by_post(
     viewer: Option<i64>,
     post_id: i64,
 ) -> sqlx::Result<Vec<CommentRow>> {
-    comments!(db, viewer, " WHERE c.post_id = $2", post_id)
+    thread!([], "NULL::bigint", "NULL::boolean", "", viewer, post_id)
         .fetch_all(db)
         .await
 }

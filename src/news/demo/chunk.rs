@@ -41,12 +41,12 @@ impl Chunk {
     /// None yet.
     pub fn new() -> Self {
         Self {
-            posts: Rows::new(14),
+            posts: Rows::new(16),
             post_bodies: Rows::new(4),
             tags: Rows::new(3),
             post_votes: Rows::new(3),
-            comments: Rows::new(9),
-            comment_bodies: Rows::new(4),
+            comments: Rows::new(10),
+            comment_bodies: Rows::new(5),
             comment_votes: Rows::new(3),
             items: [0; 2],
         }
@@ -79,16 +79,16 @@ pub const COPY_USERS: &str = "COPY users (id, username, name_key, base_karma, ka
 /// What users say about themselves.
 pub const COPY_USER_BODIES: &str =
     "COPY user_bodies (user_id, source, html, renderer) FROM STDIN (FORMAT binary)";
-const COPY_POSTS: &str = "COPY posts (id, author_id, domain_id, kind, state, base_points, votes, comment_count, modifiers, created_at, active_at, title, url, url_key) FROM STDIN (FORMAT binary)";
+const COPY_POSTS: &str = "COPY posts (id, author_id, domain_id, kind, state, base_points, votes, comment_count, modifiers, created_at, active_at, title, url, url_key, author_name, tags) FROM STDIN (FORMAT binary)";
 const COPY_POST_BODIES: &str =
     "COPY post_bodies (post_id, source, html, renderer) FROM STDIN (FORMAT binary)";
 const COPY_POST_TAGS: &str =
     "COPY post_tags (post_id, tag_id, created_at) FROM STDIN (FORMAT binary)";
 const COPY_POST_VOTES: &str =
     "COPY post_votes (post_id, user_id, created_at) FROM STDIN (FORMAT binary)";
-const COPY_COMMENTS: &str = "COPY comments (id, post_id, parent_id, root_id, author_id, depth, state, votes, created_at) FROM STDIN (FORMAT binary)";
+const COPY_COMMENTS: &str = "COPY comments (id, post_id, parent_id, root_id, author_id, depth, state, votes, created_at, author_name) FROM STDIN (FORMAT binary)";
 const COPY_COMMENT_BODIES: &str =
-    "COPY comment_bodies (comment_id, source, html, renderer) FROM STDIN (FORMAT binary)";
+    "COPY comment_bodies (comment_id, source, html, renderer, post_id) FROM STDIN (FORMAT binary)";
 const COPY_COMMENT_VOTES: &str =
     "COPY comment_votes (comment_id, user_id, created_at) FROM STDIN (FORMAT binary)";
 

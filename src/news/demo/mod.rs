@@ -196,12 +196,9 @@ async fn ground(conn: &mut PgConnection, options: &Options) -> Result<Ground, sq
 }
 
 /// Other names for the users whose own are taken.
-async fn renamed(
-    conn: &mut PgConnection,
-    options: &Options,
-) -> Result<HashMap<usize, String>, sqlx::Error> {
+async fn renamed(conn: &mut PgConnection, options: &Options) -> Result<rows::Renamed, sqlx::Error> {
     const AT_ONCE: usize = 10_000;
-    let mut rename = HashMap::new();
+    let mut rename = rows::Renamed::new();
     let users = usize::try_from(options.users).unwrap_or(0);
     for first in (0..users).step_by(AT_ONCE) {
         let numbers: HashMap<String, usize> = (first..users.min(first + AT_ONCE))
@@ -242,14 +239,14 @@ async fn write(
     options: &Options,
     maker: &Arc<Maker>,
     tally: &Arc<Tally>,
-    rename: HashMap<usize, String>,
+    rename: rows::Renamed,
     progress: &mut impl FnMut(Progress),
 ) -> Result<(), DemoError> {
     let (sender, mut receiver) = channel::<Batch>(WAITING);
     let (maker, tally) = (Arc::clone(maker), Arc::clone(tally));
     let made = tokio::task::spawn_blocking(move || {
         let mut hand_over = |batch| sender.blocking_send(batch).is_ok();
-        maker.users(&tally, &rename, &mut hand_over) && maker.posts(&mut hand_over)
+        maker.users(&tally, &rename, &mut hand_over) && maker.posts(&rename, &mut hand_over)
     });
     let total = options.posts + options.comments;
     let mut done = 0;

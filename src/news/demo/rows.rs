@@ -63,6 +63,9 @@ pub fn domains() -> Vec<String> {
         .collect()
 }
 
+/// Other names than their own, of users whose own are taken.
+pub type Renamed = HashMap<usize, String>;
+
 /// The name of a user; no two have the same.
 pub fn username(user: usize) -> String {
     let (firsts, seconds) = (NAME_FIRST.len(), NAME_SECOND.len());
@@ -144,7 +147,7 @@ impl Maker {
     pub fn users(
         &self,
         tally: &Tally,
-        rename: &HashMap<usize, String>,
+        rename: &Renamed,
         hand_over: &mut impl FnMut(Batch) -> bool,
     ) -> bool {
         let plan = Plan::new(&self.options);
@@ -153,7 +156,7 @@ impl Maker {
             let (mut users, mut bodies) = (Rows::new(8), Rows::new(4));
             for (user, &[posts, comments, gain, votes]) in numbered.by_ref().take(CHUNK) {
                 let id = self.ground.users + id(user);
-                let name = rename.get(&user).cloned().unwrap_or_else(|| username(user));
+                let name = name_of(user, rename);
                 users
                     .row()
                     .put(id)
@@ -180,21 +183,21 @@ impl Maker {
         true
     }
 
-    /// Posts with all that hangs on them.
-    pub fn posts(&self, hand_over: &mut impl FnMut(Batch) -> bool) -> bool {
+    /// Posts with all that hangs on them, by the users of [`Self::users`].
+    pub fn posts(&self, rename: &Renamed, hand_over: &mut impl FnMut(Batch) -> bool) -> bool {
         let mut plan = Plan::new(&self.options);
         let mut chunk = Chunk::new();
         let mut index = 0;
         let mut next_comment = self.ground.comments;
         while let Some(post) = plan.next() {
             let (thread, mut rng) = self.thread(&plan, index, &post);
-            self.post(&mut chunk, &plan, index, &post, &thread);
+            self.post(&mut chunk, &plan, (index, &post), &thread, rename);
             self.comments(
                 &mut chunk,
                 &plan,
                 (index, &post),
-                &thread,
-                next_comment,
+                (&thread, next_comment),
+                rename,
                 &mut rng,
             );
             next_comment += id(thread.len());
@@ -209,7 +212,14 @@ impl Maker {
         chunk.hand_over(hand_over)
     }
 
-    fn post(&self, chunk: &mut Chunk, plan: &Plan, index: u64, post: &Post, thread: &[Comment]) {
+    fn post(
+        &self,
+        chunk: &mut Chunk,
+        plan: &Plan,
+        (index, post): (u64, &Post),
+        thread: &[Comment],
+        rename: &Renamed,
+    ) {
         let mut rng = Rng::new(self.options.seed, stream::TITLE, index);
         let topic = &TOPICS[post.topic];
         let title = grammar::title(post.kind, topic, &mut rng);
@@ -247,7 +257,11 @@ impl Maker {
             .put(living.map(|comment| comment.created_at).max())
             .put(title.as_str())
             .put(url.as_ref().map(|url| format!("https://{url}")).as_deref())
-            .put(url.as_deref());
+            .put(url.as_deref())
+            .put(name_of(post.author, rename).as_str());
+        let mut names: Vec<&str> = tags.iter().map(|tag| tag.name.as_str()).collect();
+        names.sort_unstable();
+        chunk.posts.put(names.as_slice());
         for tag in tags {
             chunk.tags.row().put(id).put(tag.id).put(post.created_at);
         }
@@ -279,25 +293,27 @@ impl Maker {
         chunk: &mut Chunk,
         plan: &Plan,
         (index, post): (u64, &Post),
-        thread: &[Comment],
-        first: i64,
+        (thread, first): (&[Comment], i64),
+        rename: &Renamed,
         rng: &mut Rng,
     ) {
         let mut openings = Vec::with_capacity(thread.len());
+        let post_id = self.ground.posts + id_of(index);
         for (at, comment) in thread.iter().enumerate() {
             let id = first + id(at);
             chunk
                 .comments
                 .row()
                 .put(id)
-                .put(self.ground.posts + id_of(index))
+                .put(post_id)
                 .put(comment.parent.map(|parent| first + self::id(parent)))
                 .put(first + self::id(comment.root))
                 .put(self.ground.users + self::id(comment.author))
                 .put(comment.depth)
                 .put(if comment.deleted { "deleted" } else { "live" })
                 .put(i32::try_from(comment.votes).unwrap_or(0))
-                .put(comment.created_at);
+                .put(comment.created_at)
+                .put(name_of(comment.author, rename).as_str());
             let (text, opening) = self.bank.text(
                 post.topic,
                 comment.parent.map(|parent| openings[parent]),
@@ -313,6 +329,7 @@ impl Maker {
                     text
                 },
             );
+            chunk.comment_bodies.put(post_id);
             for voter in Plan::voters(comment.votes, comment.author, post.members, rng) {
                 let voted_at = plan.soon_after(comment.created_at, rng);
                 chunk
@@ -341,6 +358,10 @@ impl Maker {
             .filter_map(|name| self.ground.tags.iter().find(|tag| tag.name == *name))
             .collect()
     }
+}
+
+fn name_of(user: usize, rename: &Renamed) -> String {
+    rename.get(&user).cloned().unwrap_or_else(|| username(user))
 }
 
 fn id(index: usize) -> i64 {

@@ -56,12 +56,8 @@ macro_rules! cards {
                       p.comment_count AS "comment_count!", p.created_at AS "created_at!", p.active_at,
                       p.hot AS "hot!",
                       d.name AS "domain?",
-                      u.username AS "author?",
-                      ARRAY(SELECT t.name
-                              FROM post_tags pt
-                              JOIN tags t ON t.id = pt.tag_id
-                             WHERE pt.post_id = p.id
-                             ORDER BY t.name) AS "tags!",
+                      p.author_name AS "author?",
+                      p.tags AS "tags!",
                       EXISTS (SELECT 1
                                 FROM post_votes v
                                WHERE v.user_id = $1
@@ -81,7 +77,6 @@ pub async fn list_hot(db: impl PgExecutor<'_>, window: Window) -> sqlx::Result<V
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.state = 'live'
              AND (p.hot, p.id) < ($2, $3)
@@ -100,7 +95,6 @@ pub async fn list_newest(db: impl PgExecutor<'_>, window: Window) -> sqlx::Resul
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.state = 'live'
              AND (p.created_at, p.id) < ($2, $3)
@@ -119,7 +113,6 @@ pub async fn list_active(db: impl PgExecutor<'_>, window: Window) -> sqlx::Resul
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.state = 'live'
              AND p.active_at IS NOT NULL
@@ -139,7 +132,6 @@ pub async fn list_top(db: impl PgExecutor<'_>, window: Window) -> sqlx::Result<V
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.state = 'live'
              AND (p.points, p.id) < ($2, $3)
@@ -178,7 +170,6 @@ pub async fn list_top_of_days(
                          LIMIT $4) best
                   ORDER BY best.points DESC, best.id DESC
                   LIMIT $4) p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            ORDER BY p.points DESC, p.id DESC"#,
         points,
@@ -215,7 +206,6 @@ pub async fn list_top_of_months(
                          LIMIT $4) best
                   ORDER BY best.points DESC, best.id DESC
                   LIMIT $4) p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            ORDER BY p.points DESC, p.id DESC"#,
         points,
@@ -237,7 +227,6 @@ pub async fn list_kind(
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.state = 'live'
              AND p.kind = $5
@@ -278,7 +267,6 @@ pub async fn list_over(
                        WHERE q.state = 'live'
                          AND q.points >= $5
                       OFFSET 0) p
-                LEFT JOIN users u ON u.id = p.author_id
                 LEFT JOIN domains d ON d.id = p.domain_id
                WHERE (p.created_at, p.id) < ($2, $3)
                ORDER BY p.created_at DESC, p.id DESC
@@ -293,7 +281,6 @@ pub async fn list_over(
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.state = 'live'
              AND p.points >= $5
@@ -318,7 +305,6 @@ pub async fn list_by_author(
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.author_id = $5
              AND p.state = 'live'
@@ -343,7 +329,6 @@ pub async fn list_by_domain(
         db,
         window,
         r#" FROM posts p
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            WHERE p.domain_id = (SELECT o.id FROM domains o WHERE o.name = $5)
              AND p.state = 'live'
@@ -380,7 +365,6 @@ pub async fn list_by_tags(
                   ORDER BY each.created_at DESC, each.post_id DESC
                   LIMIT $4) found
             JOIN posts p ON p.id = found.post_id
-            LEFT JOIN users u ON u.id = p.author_id
             LEFT JOIN domains d ON d.id = p.domain_id
            ORDER BY p.created_at DESC, p.id DESC"#,
         time,
@@ -426,15 +410,13 @@ pub async fn list_filtered(
 ) -> sqlx::Result<Vec<PostCard>> {
     let mut query = QueryBuilder::new(
         "SELECT p.id, p.title, p.url, p.author_id, p.state, p.points, p.comment_count, p.created_at, p.active_at, p.hot,
-                d.name AS domain, u.username AS author,
-                ARRAY(SELECT t.name FROM post_tags pt JOIN tags t ON t.id = pt.tag_id
-                       WHERE pt.post_id = p.id ORDER BY t.name) AS tags,
+                d.name AS domain, p.author_name AS author,
+                p.tags,
                 EXISTS (SELECT 1 FROM post_votes v WHERE v.post_id = p.id AND v.user_id = ",
     );
     query.push_bind(viewer).push(
         ") AS voted
            FROM posts p
-           LEFT JOIN users u ON u.id = p.author_id
            LEFT JOIN domains d ON d.id = p.domain_id
           WHERE p.state = 'live'",
     );

@@ -31,15 +31,11 @@ pub async fn find(
                   p.comment_count AS "comment_count!", p.created_at AS "created_at!", p.active_at, p.hot AS "hot!",
                   p.locked AS "locked!", p.edited_at,
                   d.name AS "domain?",
-                  u.username AS "author?",
+                  p.author_name AS "author?",
                   b.source AS "source?",
                   b.html AS "html?",
                   l.description AS "description?",
-                  ARRAY(SELECT t.name
-                          FROM post_tags pt
-                          JOIN tags t ON t.id = pt.tag_id
-                         WHERE pt.post_id = p.id
-                         ORDER BY t.name) AS "tags!",
+                  p.tags AS "tags!",
                   EXISTS (SELECT 1
                             FROM post_votes v
                            WHERE v.user_id = $2
@@ -53,7 +49,6 @@ pub async fn find(
                         LIMIT 1)
                   END AS removal_reason
              FROM posts p
-             LEFT JOIN users u ON u.id = p.author_id
              LEFT JOIN domains d ON d.id = p.domain_id
              LEFT JOIN post_bodies b ON b.post_id = p.id
              LEFT JOIN link_previews l ON l.post_id = p.id AND l.url = p.url

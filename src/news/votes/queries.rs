@@ -53,12 +53,11 @@ pub async fn find_comment(
 ) -> sqlx::Result<Option<Target>> {
     sqlx::query_as!(
         Target,
-        r#"SELECT c.author_id, c.state AS "state!", c.votes + 1 AS "points!", u.username AS "subject?",
+        r#"SELECT c.author_id, c.state AS "state!", c.votes + 1 AS "points!", c.author_name AS "subject?",
                   c.post_id AS "post_id!", p.title AS "post_title!",
                   EXISTS (SELECT 1 FROM comment_votes v WHERE v.user_id = $2 AND v.comment_id = c.id) AS "voted!"
              FROM comments c
              JOIN posts p ON p.id = c.post_id
-             LEFT JOIN users u ON u.id = c.author_id
             WHERE c.id = $1"#,
         id,
         voter,

@@ -10,6 +10,7 @@
 pub mod bus;
 pub mod flight;
 pub mod glob;
+pub mod purge;
 mod stats;
 mod stored;
 pub mod strikes;

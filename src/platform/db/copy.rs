@@ -100,6 +100,26 @@ impl Column for &str {
     }
 }
 
+/// An array of `text`.
+impl Column for &[&str] {
+    fn write(&self, to: &mut Vec<u8>) -> bool {
+        const TEXT_OID: i32 = 25;
+        let length = i32::try_from(self.len()).unwrap_or(i32::MAX);
+        for word in [i32::from(length > 0), 0, TEXT_OID] {
+            to.extend(word.to_be_bytes());
+        }
+        if length > 0 {
+            to.extend(length.to_be_bytes());
+            to.extend(1i32.to_be_bytes());
+        }
+        for item in *self {
+            to.extend(i32::try_from(item.len()).unwrap_or(i32::MAX).to_be_bytes());
+            to.extend(item.as_bytes());
+        }
+        true
+    }
+}
+
 impl Column for DateTime<Utc> {
     fn write(&self, to: &mut Vec<u8>) -> bool {
         (self.timestamp_micros() - EPOCH_MICROS).write(to)

@@ -36,6 +36,7 @@ use crate::{
         bus::{Bus, Message},
         flight::{Flights, Turn},
         glob,
+        purge::Purges,
         strikes::{Mark, Strikes},
     },
     web::page::Theme,
@@ -118,6 +119,8 @@ struct Inner {
     removals: Strikes,
     flights: Flights<Landed>,
     bus: Bus,
+    /// A CDN in front, where there is one.
+    cdn: Option<Purges>,
     /// The way to the renderer, while it runs.
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     counts: Counts,
@@ -163,8 +166,8 @@ pub struct Stats {
 }
 
 impl Pages {
-    /// No pages yet; at most `bytes_max` are kept. `on` is `FEATURE_CACHING`.
-    pub fn new(bus: Bus, on: bool, bytes_max: u64) -> Self {
+    /// No pages yet; at most `bytes_max` are kept. `on` is `FEATURE_CACHING`; `cdn` hears of what this instance outdates.
+    pub fn new(bus: Bus, on: bool, bytes_max: u64, cdn: Option<Purges>) -> Self {
         let weigh = |key: &Arc<str>, entry: &Arc<Entry>| {
             u32::try_from(key.len() + entry.weight()).unwrap_or(u32::MAX)
         };
@@ -185,6 +188,7 @@ impl Pages {
             removals: Strikes::default(),
             flights: Flights::default(),
             bus,
+            cdn,
             jobs: Mutex::default(),
             counts: Counts::default(),
         }))
@@ -323,6 +327,7 @@ impl Pages {
     pub fn invalidate<T: AsRef<str>>(&self, tags: &[T]) {
         let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
         self.strike(&tags, false);
+        self.purge(&tags);
         self.0.bus.tell(Message::Outdated(
             tags.into_iter().map(str::to_owned).collect(),
         ));
@@ -332,6 +337,7 @@ impl Pages {
     pub fn remove<T: AsRef<str>>(&self, tags: &[T]) -> usize {
         let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
         let count = self.strike(&tags, true);
+        self.purge(&tags);
         self.0
             .bus
             .tell(Message::Gone(tags.into_iter().map(str::to_owned).collect()));
@@ -378,6 +384,7 @@ impl Pages {
             .counts
             .invalidations
             .fetch_add(keys.len() as u64, Relaxed);
+        self.purge_everything();
         self.0.bus.tell(Message::Pattern(pattern.to_owned()));
         keys.len()
     }
@@ -385,7 +392,25 @@ impl Pages {
     /// Drops all pages, here and on other instances: something that stands on every page has changed.
     pub fn clear(&self) {
         self.drop_all();
+        self.purge_everything();
         self.0.bus.tell(Message::Everything);
+    }
+
+    /// Whether a CDN is to keep pages, which then carry their tags.
+    pub fn is_behind_cdn(&self) -> bool {
+        self.0.cdn.is_some()
+    }
+
+    fn purge(&self, tags: &[&str]) {
+        if let Some(cdn) = &self.0.cdn {
+            cdn.note(tags);
+        }
+    }
+
+    fn purge_everything(&self) {
+        if let Some(cdn) = &self.0.cdn {
+            cdn.note_everything();
+        }
     }
 
     fn strike_everything(&self) {

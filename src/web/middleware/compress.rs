@@ -17,6 +17,7 @@ use actix_web::{
     web::Bytes,
 };
 use flate2::{Compression, write::GzEncoder};
+use tokio::sync::Semaphore;
 
 /// Below this size an answer fits one packet anyway, in bytes.
 const SMALL: usize = 1_024;
@@ -102,9 +103,7 @@ pub async fn compress(
         Err(body) => return Ok(ServiceResponse::new(request, response.set_body(body))),
     };
     let encoded = if bytes.len() > LARGE {
-        let bytes: Bytes = bytes.clone();
-        let task = tokio::task::spawn_blocking(move || coding.encode(&bytes));
-        task.await.ok().flatten()
+        encode_elsewhere(coding, bytes.clone()).await
     } else {
         coding.encode(&bytes)
     };
@@ -123,6 +122,19 @@ pub async fn compress(
         None => BoxBody::new(bytes),
     };
     Ok(ServiceResponse::new(request, response.set_body(body)))
+}
+
+/// Compresses on a blocking thread, a few at once: there is one such thread for each large page that is asked for at a time,
+/// and each would keep a compressor's megabytes.
+async fn encode_elsewhere(coding: Coding, bytes: Bytes) -> Option<Vec<u8>> {
+    static AT_ONCE: Semaphore = Semaphore::const_new(2);
+    let _place = AT_ONCE.acquire().await.ok()?;
+    let task = tokio::task::spawn_blocking(move || {
+        let encoded = coding.encode(&bytes);
+        ZSTD.set(None);
+        encoded
+    });
+    task.await.ok().flatten()
 }
 
 fn is_worth_it(response: &ServiceResponse<BoxBody>) -> bool {

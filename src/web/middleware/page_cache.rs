@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use super::headers;
 use crate::{
-    platform::cache::flight::{Lead, Turn},
+    platform::cache::{
+        flight::{Lead, Turn},
+        purge::CDN_AGE,
+    },
     web::{
         cache::{self, Encoding, Entry, Found, Job, Landed, Made, Struck, Variant, X_CACHE},
         context::Context,
@@ -22,7 +25,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{self, HeaderName, HeaderValue},
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
     web::{Bytes, Data},
@@ -240,6 +243,9 @@ impl Miss {
         let plain: Bytes = body::to_bytes(body).await?;
         let route = request.match_pattern().unwrap_or_default();
         let tags = cache::take_tags(&request);
+        if pages.is_behind_cdn() {
+            for_cdn(head.headers_mut(), &tags);
+        }
         let entry = Entry::new(
             &self.key,
             &route,
@@ -255,6 +261,18 @@ impl Miss {
         lead.land(Landed::Kept(Arc::clone(&entry)));
         let answer = answer(&request, &entry, &variant, Some("MISS"));
         Ok(ServiceResponse::new(request, answer))
+    }
+}
+
+/// What a CDN needs: how long it may keep the page (RFC 9213), and by which names it will hear that it is outdated.
+fn for_cdn(headers: &mut HeaderMap, tags: &[String]) {
+    static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+    static SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+    if let Ok(keys) = HeaderValue::from_str(&tags.join(" ")) {
+        headers.insert(SURROGATE_KEY.clone(), keys);
+        if let Ok(age) = HeaderValue::from_str(&format!("max-age={CDN_AGE}")) {
+            headers.insert(CDN_CACHE_CONTROL.clone(), age);
+        }
     }
 }
 
