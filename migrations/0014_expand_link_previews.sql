@@ -5,13 +5,8 @@
 CREATE TABLE link_previews (
     post_id       bigint      NOT NULL REFERENCES posts ON DELETE CASCADE,
     url           text        NOT NULL,
-    title         text,
     description   text,
-    -- the page's address, as it would have it
-    canonical_url text,
     fetched_at    timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT link_previews_pkey PRIMARY KEY (post_id),
-    CONSTRAINT link_previews_title_check CHECK (char_length(title) <= 150),
-    CONSTRAINT link_previews_description_check CHECK (char_length(description) <= 300),
-    CONSTRAINT link_previews_canonical_url_check CHECK (canonical_url ~ '^https?://' AND octet_length(canonical_url) <= 2000)
+    CONSTRAINT link_previews_description_check CHECK (char_length(description) <= 300)
 );

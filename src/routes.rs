@@ -28,7 +28,7 @@ use crate::{
         tags::handlers as tags,
         votes::handlers as votes,
     },
-    ops::{cache, health, metrics},
+    ops::{cache, dependencies, health, metrics},
     web::{
         assets,
         error::Error,
@@ -376,6 +376,18 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(at("/health", [get(Probe, health::show)]));
     config.service(at("/api/health", [get(Probe, health::services)]));
     config.service(at("/metrics", [get(Operator("read"), metrics::show)]));
+    config.service(at(
+        "/dependencies",
+        [get(Operator("read"), dependencies::list)],
+    ));
+    config.service(at(
+        "/dependencies/active",
+        [delete(Operator("write"), dependencies::cancel)],
+    ));
+    config.service(at(
+        "/dependencies/{name}/{state}",
+        [post(Operator("write"), dependencies::force)],
+    ));
     config.service(at("/cache/stats", [get(Operator("read"), cache::stats)]));
     config.service(at(
         "/cache/tag/{tag}",

@@ -8,18 +8,20 @@ use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Slices,
+    Slices, outside,
     stack::{DRAIN, site},
 };
 use crate::{
     accounts::{self},
     news::{self},
+    ops::tell,
     platform::{
         activity::{self},
         db::{self},
         flags::{self},
         health::checks,
         jobs::{self, Failure, Limits, Registry, Runner},
+        notify::webhook,
         observe::{
             metrics::{self},
             system::{self},
@@ -94,6 +96,10 @@ pub(super) fn register(
             }
         }
     });
+    let told = state.clone();
+    tasks.forever("changes of health", move |token| {
+        tell::health_changes(told.clone(), token)
+    });
     let (listening, woken) = (state.clone(), runner.clone());
     tasks.forever("notifications", move |token| {
         let (state, runner, steer) = (listening.clone(), woken.clone(), Arc::clone(&steer));
@@ -144,6 +150,7 @@ fn jobs(state: &Data<State>, slices: &Slices) -> anyhow::Result<Registry> {
     let mut registry = Registry::new();
     accounts::letters::register(&mut registry, state);
     news::previews::register(&mut registry, state, &slices.previews);
+    webhook::register(&mut registry, state.webhook.as_ref());
     let swept = state.clone();
     registry.on(SWEEP, Limits::default(), move |_| {
         let state = swept.clone();
@@ -163,7 +170,10 @@ fn jobs(state: &Data<State>, slices: &Slices) -> anyhow::Result<Registry> {
 }
 
 /// The checks that every site has; others are registered by their owners.
-pub(super) fn register_checks(state: &State) {
+///
+/// # Errors
+/// What is wrong with the machine's TLS, in a sentence.
+pub(super) fn register_checks(state: &State) -> anyhow::Result<()> {
     state.checks.register(checks::database(state.db.clone()));
     if let Some(kv) = &state.kv {
         state.checks.register(checks::redis(kv.clone()));
@@ -172,6 +182,24 @@ pub(super) fn register_checks(state: &State) {
     state
         .checks
         .register(checks::disk(state.config.databases.data_dir.clone()));
+    state.checks.register(checks::jobs(state.db.clone()));
+    if state.config.mail.smtp_url.is_some() {
+        state.checks.register(checks::mail(state.mailer.clone()));
+    }
+    state
+        .checks
+        .register(checks::dependencies(state.dependencies.clone()));
+    let urls = &state.config.outside.health_urls;
+    if !urls.is_empty() {
+        let client = checks::url_client(&outside::agent(&state.config))?;
+        for (at, url) in urls.iter().enumerate() {
+            let name = format!("url-{}", at + 1);
+            state
+                .checks
+                .register(checks::url(name, url.clone(), client.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Starts the thread that makes guests' pages which nobody waits for.

@@ -45,7 +45,7 @@ use crate::{
 
 use background::{observe_all, register, register_checks, start_renderer};
 pub use databases::{Databases, connect, kept_secret};
-use outside::{dependencies, fetcher, mailer};
+use outside::{dependencies, fetcher, mailer, webhook};
 use stack::{listen, listen_to_operators};
 
 /// How long the start waits for the line to other instances, and for the first pages: not at the price of the start.
@@ -136,6 +136,7 @@ impl Application {
             keys: Keys::new(&config.secret_keys),
             mailer: mailer(&config, &settings.get().site_name)?
                 .guarded_by(dependencies.register(mail::DEPENDENCY, mail::rules())),
+            webhook: webhook(&config, &fetcher, &dependencies),
             tasks,
             shutting_down: shutdown.flag(),
             pages,
@@ -154,7 +155,7 @@ impl Application {
         });
         let slices = Slices::of(&state);
         state.dependencies.tune(&state.settings.resilience());
-        register_checks(&state);
+        register_checks(&state)?;
         bus.wait_up(LINE_LIMIT).await;
         start_renderer(&state, &slices, shutdown)?;
         observe_all(&state, instance, shutdown);

@@ -9,7 +9,7 @@ use crate::{
     platform::{
         fetch::{self, Fetcher, address::Allowance},
         kv::Kv,
-        notify::{Mailer, mail},
+        notify::{Mailer, Webhook, mail, webhook},
         resilience::{dependencies::Dependencies, rules::Rules},
     },
     routes,
@@ -25,19 +25,36 @@ pub(super) fn dependencies(kv: Option<&Kv>) -> Dependencies {
     dependencies
 }
 
+/// What the site calls itself where it asks.
+pub(super) fn agent(config: &Config) -> String {
+    format!(
+        "BetterNews/{} (+{})",
+        env!("CARGO_PKG_VERSION"),
+        config.http.base_url
+    )
+}
+
 /// The client for addresses that somebody else has chosen.
 pub(super) fn fetcher(config: &Config) -> anyhow::Result<Fetcher> {
     let options = fetch::Options {
-        agent: format!(
-            "BetterNews/{} (+{})",
-            env!("CARGO_PKG_VERSION"),
-            config.http.base_url
-        ),
+        agent: agent(config),
         allowance: Allowance {
             loopback_ports: config.outside.loopback_ports.clone(),
+            ..Allowance::default()
         },
     };
     Fetcher::new(&options).context("requests to the outside cannot be made")
+}
+
+/// Where operators are told of trouble, if they want to be.
+pub(super) fn webhook(
+    config: &Config,
+    fetcher: &Fetcher,
+    dependencies: &Dependencies,
+) -> Option<Webhook> {
+    let url = config.outside.alert_webhook_url.clone()?;
+    let dependency = dependencies.register(webhook::DEPENDENCY, webhook::rules());
+    Some(Webhook::new(url, fetcher.clone(), dependency))
 }
 
 /// The way out for letters: the mail server; an outbox to read on a development site without one; else none.

@@ -6,6 +6,7 @@
 mod mail;
 mod net;
 mod origin;
+mod outside;
 mod reader;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -15,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub use mail::Mail;
 pub use net::Network;
 pub use origin::Origin;
+pub use outside::Outside;
 pub use reader::{Problems, Reader};
 
 /// Where the process runs; production is stricter about secrets.
@@ -137,16 +139,6 @@ pub struct Log {
     pub otlp_endpoint: Option<url::Url>,
 }
 
-/// Requests to the outside.
-#[derive(Clone, Debug, Default)]
-pub struct Outside {
-    /// Ports on the loopback addresses that may be asked beside the public internet. No variable fills it: it is for tests,
-    /// which run the outside themselves.
-    pub loopback_ports: Vec<u16>,
-    /// Where a CDN in front takes word of outdated pages; unset: there is none. `CDN_PURGE_URL`
-    pub cdn_purge_url: Option<SecretString>,
-}
-
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -251,10 +243,7 @@ impl Config {
                     "the address of a collector, such as http://127.0.0.1:4318",
                 ),
             },
-            outside: Outside {
-                loopback_ports: Vec::new(),
-                cdn_purge_url: r.secret_url("CDN_PURGE_URL", &["https", "http"]),
-            },
+            outside: Outside::read(&mut r),
             dev: r.flag("BETTERNEWS_DEV"),
             debug,
         };
@@ -409,8 +398,13 @@ mod tests {
             ("DATABASE_URL", "mysql://root:swordfish@localhost/"),
             ("DATABASE_MAX_CONNECTIONS", "0"),
             ("LOG_FORMAT", "xml"),
+            (
+                "HEALTH_URLS",
+                "https://example.org/health, ftp://example.org/",
+            ),
+            ("ALERT_WEBHOOK_URL", "hooks.example.org/hunter2"),
         ])
-        .expect_err("five mistakes")
+        .expect_err("seven mistakes")
         .to_string();
         for name in [
             "BIND",
@@ -418,6 +412,8 @@ mod tests {
             "DATABASE_URL",
             "DATABASE_MAX_CONNECTIONS",
             "LOG_FORMAT",
+            "HEALTH_URLS",
+            "ALERT_WEBHOOK_URL",
         ] {
             assert!(problems.contains(name), "{name} is missing in:\n{problems}");
         }

@@ -3,7 +3,8 @@
 //!
 //! The probes are answered by a middleware outside of everything else, so that they tell of a process whose other parts
 //! are in trouble. They say no details: who probes is not asked who they are. Somebody with a session or a token is let
-//! through to [`show`], where operators see what each check found.
+//! through to [`show`], where operators see what each check found; where anything stands in their way (a session that has
+//! ended, a wrong token, a limit), they are answered like anybody else.
 
 use std::time::Duration;
 
@@ -42,11 +43,22 @@ pub async fn probes<B: MessageBody>(
     let answer = match request.path() {
         "/health/live" => live(&state),
         "/health/ready" => ready(&state).await,
-        "/health" if !is_somebody(&request, &state) => whole(&state, false).await,
+        "/health" if is_somebody(&request, &state) => {
+            let response = next.call(request).await?;
+            if response.response().extensions().contains::<Told>() {
+                return Ok(response.map_into_left_body());
+            }
+            let plain = whole(&state, false).await;
+            return Ok(response.into_response(plain).map_into_right_body());
+        }
+        "/health" => whole(&state, false).await,
         _ => return Ok(next.call(request).await?.map_into_left_body()),
     };
     Ok(request.into_response(answer).map_into_right_body())
 }
+
+/// Marks an answer that [`show`] gave.
+struct Told;
 
 fn is_somebody(request: &ServiceRequest, state: &State) -> bool {
     let session = cookies::name(session::COOKIE, state.config.http.secure());
@@ -62,7 +74,9 @@ fn may_see_details(request: &HttpRequest) -> bool {
 /// # Errors
 /// None; the signature is a handler's.
 pub async fn show(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
-    Ok(whole(&state, may_see_details(&request)).await)
+    let mut answer = whole(&state, may_see_details(&request)).await;
+    answer.extensions_mut().insert(Told);
+    Ok(answer)
 }
 
 /// `GET /api/health`: each part by its name; details for operators.

@@ -16,7 +16,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{cache, health, metrics};
+use super::{cache, dependencies, health, metrics};
 use crate::web::{
     envelope::WantsEnvelope, error::Error as Failure, middleware::net::net, state::State,
 };
@@ -27,6 +27,21 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(one("/health", Method::GET, web::get().to(show_health)))
         .service(one("/metrics", Method::GET, web::get().to(metrics::show)))
+        .service(one(
+            "/dependencies",
+            Method::GET,
+            web::get().to(dependencies::list),
+        ))
+        .service(one(
+            "/dependencies/active",
+            Method::DELETE,
+            web::delete().to(dependencies::cancel),
+        ))
+        .service(one(
+            "/dependencies/{name}/{state}",
+            Method::POST,
+            web::post().to(dependencies::force),
+        ))
         .service(one(
             "/cache/stats",
             Method::GET,

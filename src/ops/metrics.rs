@@ -5,7 +5,7 @@ use chrono::{SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::prometheus;
+use super::{dependencies, prometheus};
 use crate::web::{error::Error, form::Query, state::State};
 
 /// The query of `/metrics`.
@@ -45,7 +45,7 @@ pub async fn show(
             "system": system(&state),
             "cache": { "pages": state.pages.stats(), "values": state.cache.stats().await },
             "alerts": [],
-            "circuitBreakers": [],
+            "circuitBreakers": dependencies::all_as_json(&state),
         });
         return Ok(HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "no-store"))

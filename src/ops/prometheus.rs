@@ -4,7 +4,11 @@
 use std::fmt::{Display, Write};
 
 use crate::{
-    platform::observe::metrics::{Family, Kind, RouteStats, Value},
+    platform::{
+        jobs::{self, KindStats},
+        observe::metrics::{Family, Kind, RouteStats, Value},
+        resilience::{breaker, dependencies::Status},
+    },
     web::state::State,
 };
 
@@ -50,6 +54,11 @@ pub(super) async fn text(state: &State, wanted: impl Fn(&str) -> bool) -> String
     routes(&mut text, &state.metrics.routes().stats(wanted));
     system(&mut text, state);
     cache(&mut text, state).await;
+    dependencies(&mut text, &state.dependencies.list());
+    // Without the database its figures are missing, and not wrong.
+    if let Ok(stats) = job_stats(state).await {
+        jobs(&mut text, &stats);
+    }
     for family in state.metrics.registry().families() {
         write_family(&mut text, &family);
     }
@@ -159,6 +168,18 @@ fn system(text: &mut Text, state: &State) {
         sample.load[0],
     );
     text.one(
+        "system_load5",
+        Kind::Gauge,
+        "Runnable processes, mean of five minutes.",
+        sample.load[1],
+    );
+    text.one(
+        "system_load15",
+        Kind::Gauge,
+        "Runnable processes, mean of fifteen minutes.",
+        sample.load[2],
+    );
+    text.one(
         "system_memory_total_bytes",
         Kind::Gauge,
         "Memory of the machine.",
@@ -169,6 +190,12 @@ fn system(text: &mut Text, state: &State) {
         Kind::Gauge,
         "Memory in use.",
         sample.memory_used,
+    );
+    text.one(
+        "system_memory_free_bytes",
+        Kind::Gauge,
+        "Memory that can still be had.",
+        sample.memory_free,
     );
     text.one(
         "runtime_lag_mean_seconds",
@@ -279,6 +306,97 @@ async fn cache(text: &mut Text, state: &State) {
     }
 }
 
+fn dependencies(text: &mut Text, list: &[Status]) {
+    let mut family = |name: &str, kind, help, read: fn(&Status) -> Option<f64>| {
+        text.head(name, kind, help);
+        for one in list {
+            if let Some(value) = read(one) {
+                text.line(name, &[("dependency", &one.name)], value);
+            }
+        }
+    };
+    family(
+        "circuit_breaker_state",
+        Kind::Gauge,
+        "0 is closed, 1 half-open, 2 open.",
+        |one| {
+            Some(match one.breaker.state {
+                breaker::State::Closed => 0.0,
+                breaker::State::HalfOpen => 1.0,
+                breaker::State::Open => 2.0,
+            })
+        },
+    );
+    family(
+        "circuit_breaker_failure_ratio",
+        Kind::Gauge,
+        "Share of calls that failed of late.",
+        |one| Some(one.breaker.failure_rate),
+    );
+    family(
+        "circuit_breaker_refused_total",
+        Kind::Counter,
+        "Calls that an open breaker refused.",
+        |one| Some(one.breaker.refused as f64),
+    );
+    family(
+        "dependency_calls_ok_total",
+        Kind::Counter,
+        "Calls that went well.",
+        |one| Some(one.breaker.successes as f64),
+    );
+    family(
+        "dependency_calls_failed_total",
+        Kind::Counter,
+        "Calls that failed.",
+        |one| Some(one.breaker.failures as f64),
+    );
+    family("bulkhead_running", Kind::Gauge, "Calls that run.", |one| {
+        one.bulkhead.map(|bulkhead| bulkhead.running as f64)
+    });
+    family(
+        "bulkhead_queued",
+        Kind::Gauge,
+        "Calls that wait for others to end.",
+        |one| one.bulkhead.map(|bulkhead| bulkhead.queued as f64),
+    );
+    family(
+        "bulkhead_refused_total",
+        Kind::Counter,
+        "Calls that a full queue refused.",
+        |one| one.bulkhead.map(|bulkhead| bulkhead.refused as f64),
+    );
+    family(
+        "dependency_attempts_total",
+        Kind::Counter,
+        "Attempts, first ones included.",
+        |one| one.retries.map(|retries| retries.attempts as f64),
+    );
+    family(
+        "dependency_retries_total",
+        Kind::Counter,
+        "Attempts after the first.",
+        |one| one.retries.map(|retries| retries.retried as f64),
+    );
+}
+
+async fn job_stats(state: &State) -> sqlx::Result<Vec<KindStats>> {
+    jobs::stats(&mut state.db.conn().await?).await
+}
+
+fn jobs(text: &mut Text, stats: &[KindStats]) {
+    text.head("jobs", Kind::Gauge, "Jobs by kind and state.");
+    for one in stats {
+        for (state, count) in [
+            ("queued", one.queued),
+            ("running", one.running),
+            ("dead", one.dead),
+        ] {
+            text.line("jobs", &[("kind", &one.kind), ("state", state)], count);
+        }
+    }
+}
+
 fn write_family(text: &mut Text, family: &Family) {
     text.head(family.name, family.kind, family.help);
     for sample in &family.samples {
@@ -316,7 +434,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_escaped() {
+    fn s26_labels_are_escaped() {
         let mut text = Text(String::new());
         text.line("a_total", &[("route", "say \"hi\"\\\n")], 1);
         assert_eq!(text.0, "a_total{route=\"say \\\"hi\\\"\\\\\\n\"} 1\n");

@@ -64,6 +64,10 @@ pub enum Error {
     /// 503: a part that this needs is away; worth trying again soon. The text is for the log only.
     #[error("unavailable: {0}")]
     Unavailable(Cow<'static, str>),
+    /// 503: somebody else's site, whose answer this is about, does not give one; all of ours is well. The text is for the
+    /// log only.
+    #[error("somebody else's site: {0}")]
+    Elsewhere(Cow<'static, str>),
     /// 500: our fault. The cause is for the log only.
     #[error("internal error: {0:#}")]
     Internal(anyhow::Error),
@@ -89,7 +93,7 @@ impl Error {
             Self::Limited { retry_after, .. } => {
                 Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
             }
-            Self::Unavailable(_) => Some(RETRY_UNAVAILABLE),
+            Self::Unavailable(_) | Self::Elsewhere(_) => Some(RETRY_UNAVAILABLE),
             _ => None,
         }
     }
@@ -106,7 +110,7 @@ impl Error {
             Self::NotFound | Self::MethodNotAllowed => "NOT_FOUND",
             Self::Conflict(_) => "CONFLICT",
             Self::Limited { .. } => "RATE_LIMITED",
-            Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Unavailable(_) | Self::Elsewhere(_) => "UNAVAILABLE",
             Self::Internal(_) => "INTERNAL_ERROR",
         }
     }
@@ -124,7 +128,7 @@ impl ResponseError for Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Elsewhere(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

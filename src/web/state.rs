@@ -13,7 +13,7 @@ use crate::{
         health::Checks,
         kv::Kv,
         limits::Limiter,
-        notify::Mailer,
+        notify::{Mailer, Webhook},
         observe::{metrics::Metrics, system::System},
         resilience::dependencies::Dependencies,
         settings::Settings,
@@ -60,6 +60,8 @@ pub struct State {
     pub flags: Flags,
     /// The way out for letters.
     pub mailer: Mailer,
+    /// Where operators are told of trouble, if they want to be.
+    pub webhook: Option<Webhook>,
     /// Background tasks.
     pub tasks: Tasks,
     /// Whether the process is about to stop.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,7 @@ use betternews::platform::{
 };
 use serde_json::json;
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 use crate::support::{TestSite, eventually};
 
@@ -33,6 +37,7 @@ fn registry(seen: &Seen) -> Registry {
     let limits = Limits {
         attempts: 2,
         time: Duration::from_secs(60),
+        ..Limits::default()
     };
     let note = |seen: &Seen| {
         let seen = Arc::clone(seen);
@@ -271,12 +276,47 @@ async fn s39_the_job_of_a_worker_that_died_is_begun_again(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn s39_a_kind_with_a_bound_leaves_the_other_workers_to_others(pool: PgPool) {
+    let (db, seen, tasks) = (db(&pool).await, Seen::default(), Tasks::new());
+    let mut registry = registry(&seen);
+    let (gate, most) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (open, inside, peak) = (gate.clone(), Arc::new(AtomicUsize::new(0)), most.clone());
+    let limits = Limits {
+        at_once: 2,
+        ..Limits::default()
+    };
+    registry.on("narrow", limits, move |_| {
+        let (open, inside, peak) = (open.clone(), inside.clone(), peak.clone());
+        async move {
+            let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
+            peak.fetch_max(now, Ordering::SeqCst);
+            let _ = open.acquire().await;
+            inside.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+    });
+    let mut narrow = Vec::new();
+    for _ in 0..6 {
+        narrow.push(written(&db, "narrow").await);
+    }
+    Runner::start(db.clone(), registry, &tasks, 4);
+    until_state(&pool, narrow[1], "running").await;
+    let other = written(&db, "count").await;
+    until_state(&pool, other, "done").await;
+    gate.add_permits(6);
+    for id in narrow {
+        until_state(&pool, id, "done").await;
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    tasks.stop().await;
+}
+
+#[sqlx::test]
 async fn s32_jobs_at_work_when_the_process_ends_are_given_back(pool: PgPool) {
     let (db, seen, tasks) = (db(&pool).await, Seen::default(), Tasks::new());
     let runner = Runner::start(db.clone(), registry(&seen), &tasks, 2);
     let id = written(&db, "slow").await;
     until_state(&pool, id, "running").await;
-    assert_eq!(runner.working(), 1);
     let stopped = tokio::time::timeout(Duration::from_millis(300), tasks.stop()).await;
     assert!(stopped.is_err(), "it never ends");
     runner.release().await.expect("released");

@@ -1,8 +1,21 @@
-//! S38 and P08: letters about accounts, through the forms, the job queue and a real SMTP conversation.
+//! S38 and P08: letters about accounts, through the forms, the job queue and a real SMTP conversation; and the webhook that
+//! tells operators of trouble.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use betternews::platform::health::{Check, Outcome};
 use sqlx::PgPool;
 
-use crate::support::{Options, PASSWORD, SmtpSink, TestSite, Visitor, eventually};
+use crate::{
+    faults::postgres_proxy,
+    support::{Mode, Options, Outside, PASSWORD, SmtpSink, TestSite, Visitor, eventually},
+};
 
 async fn site_with(pool: PgPool, sink: &SmtpSink) -> TestSite {
     let options = Options {
@@ -271,6 +284,100 @@ async fn s38_a_mail_server_that_says_later_loses_no_letter(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn s38_a_mail_server_that_does_not_want_us_keeps_the_letter_and_one_that_refuses_it_ends_it(
+    pool: PgPool,
+) {
+    let sink = SmtpSink::start().await;
+    let site = site_with(pool, &sink).await;
+    let failures = || {
+        let mail = site.state.dependencies.find("mail").expect("listed");
+        mail.breaker.failures
+    };
+    let jobs = async |state: &'static str, said: &'static str| {
+        sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM jobs WHERE state = $1 AND last_error LIKE '%' || $2 || '%'",
+        )
+        .bind(state)
+        .bind(said)
+        .fetch_one(&site.pool)
+        .await
+        .expect("a count")
+    };
+    sink.refuse_with("535 5.7.8 username and password not accepted", 1);
+    signed_up(&site, "alice", "alice@example.org").await;
+    eventually("it waits for another attempt", async || {
+        jobs("queued", "not accepted").await == 1
+    })
+    .await;
+    let later = "UPDATE jobs SET run_at = now() + interval '1 hour' WHERE state = 'queued'";
+    site.execute(later).await;
+    sink.refuse_with("554 5.7.1 Relay access denied", 1);
+    signed_up(&site, "bob", "bob@example.org").await;
+    eventually("this one, too", async || {
+        jobs("queued", "Relay access").await == 1
+    })
+    .await;
+    site.execute(later).await;
+    assert_eq!(failures(), 2, "that is the mail server's fault");
+    sink.refuse_with("550 5.1.1 no such user here", 1);
+    signed_up(&site, "carol", "carol@example.org").await;
+    eventually("it is given up", async || {
+        jobs("dead", "no such user").await == 1
+    })
+    .await;
+    assert_eq!(failures(), 2, "that is nobody's fault");
+    site.execute("UPDATE jobs SET run_at = now() WHERE state = 'queued'")
+        .await;
+    link_in(&sink, "alice@example.org", "/email/verify/").await;
+    link_in(&sink, "bob@example.org", "/email/verify/").await;
+}
+
+#[sqlx::test]
+async fn p08_a_reset_that_was_cut_off_after_its_link_was_made_is_sent_all_the_same(pool: PgPool) {
+    let sink = SmtpSink::start().await;
+    let site = site_with(pool, &sink).await;
+    signed_up_and_confirmed(&site, &sink, "alice", "alice@example.org").await;
+    let resets = || {
+        let letters = sink.letters();
+        letters
+            .iter()
+            .filter(|letter| letter.text().contains("/password/reset/"))
+            .count()
+    };
+    // As it is left by a process that ended in the midst of the first attempt: a link, and a job that begins again.
+    site.execute(
+        "WITH asked AS (
+             INSERT INTO jobs (kind, payload, created_at)
+             VALUES ('accounts.reset_password', '{\"typed\": \"alice\"}', now() - interval '10 seconds'))
+         INSERT INTO account_tokens (token_hash, user_id, purpose, email, created_at, expires_at)
+         SELECT sha256('cut off'), id, 'reset_password', email, now() - interval '5 seconds', now() + interval '1 hour'
+           FROM users
+          WHERE username = 'alice'",
+    )
+    .await;
+    eventually("the letter comes", async || resets() == 1).await;
+    let guest = site.visitor();
+    guest.get("/password/forgot").await;
+    guest
+        .post("/password/forgot", &[("username", "alice")])
+        .await
+        .expect_status(303);
+    eventually("the second one is done", async || {
+        site.value::<i64>(
+            "SELECT count(*) FROM jobs WHERE kind = 'accounts.reset_password' AND state = 'done'",
+        )
+        .await
+            == 2
+    })
+    .await;
+    assert_eq!(
+        resets(),
+        1,
+        "two letters within two minutes are one too many"
+    );
+}
+
+#[sqlx::test]
 async fn s38_without_a_mail_server_a_development_site_keeps_letters_for_its_operator(pool: PgPool) {
     let site = TestSite::start(pool).await;
     signed_up(&site, "alice", "alice@example.org").await;
@@ -317,4 +424,81 @@ async fn s38_without_a_mail_server_a_production_site_says_so(pool: PgPool) {
     );
     let operator = site.signed_up_as("olga", "admin").await;
     operator.get("/dev/outbox").await.expect_status(404);
+}
+
+/// A site that tells its operators of trouble at `/hook` of an outside.
+async fn site_with_webhook(pool: PgPool, options: Options) -> (TestSite, Outside) {
+    let outside = Outside::start().await;
+    let options = Options {
+        environment: vec![("ALERT_WEBHOOK_URL", outside.url("/hook"))],
+        outside: vec![outside.port],
+        ..options
+    };
+    (TestSite::start_with(pool, options).await, outside)
+}
+
+#[sqlx::test]
+async fn s38_s18_operators_are_told_by_webhook_when_a_check_fails_and_when_it_is_well_again(
+    pool: PgPool,
+) {
+    let (site, outside) = site_with_webhook(pool, Options::default()).await;
+    let is_well = Arc::new(AtomicBool::new(false));
+    let looked_at = is_well.clone();
+    let check = Check::new("the <thing>", move || {
+        let is_well = looked_at.load(Ordering::SeqCst);
+        std::future::ready(if is_well {
+            Outcome::healthy()
+        } else {
+            Outcome::unhealthy("It broke & stays so.")
+        })
+    });
+    let check = check.paced(Duration::from_secs(1), Duration::from_millis(20));
+    site.state.checks.register(check.critical());
+    eventually("the receiver was busy", async || {
+        site.value::<i64>("SELECT count(*) FROM jobs WHERE kind = 'webhook' AND state = 'queued' AND attempts = 1 AND last_error = 'status 503'")
+            .await
+            == 1
+    })
+    .await;
+    let webhook = site.state.dependencies.find("webhook").expect("listed");
+    assert_eq!(webhook.breaker.failures, 1);
+    site.execute("UPDATE jobs SET run_at = now()").await;
+    eventually("it is told", async || !outside.taken().is_empty()).await;
+    is_well.store(true, Ordering::SeqCst);
+    eventually("the end is told, too", async || outside.taken().len() == 2).await;
+    assert_eq!(
+        outside.taken(),
+        [
+            r#"{"text":"BetterNews: the &lt;thing&gt; is unhealthy (was healthy). It broke &amp; stays so."}"#,
+            r#"{"text":"BetterNews: the &lt;thing&gt; is healthy (was unhealthy)."}"#,
+        ],
+        "each change once, however often the check ran"
+    );
+}
+
+#[sqlx::test]
+async fn s38_s30_a_database_that_is_away_is_told_all_the_same(pool: PgPool) {
+    let (through, proxy) = postgres_proxy(&pool).await;
+    let options = Options {
+        postgres: Some(through),
+        ..Options::default()
+    };
+    let (site, outside) = site_with_webhook(pool, options).await;
+    let guest = site.visitor();
+    // The receiver is busy once.
+    let hello = site.state.webhook.as_ref().expect("it is set");
+    assert!(hello.send("Hello.").await.is_err());
+    proxy.set(Mode::Refuse);
+    let told = |what: &str| outside.taken().iter().any(|text| text.contains(what));
+    eventually("its loss is told", async || {
+        guest.get("/health").await;
+        told("database is unhealthy (was healthy)")
+    })
+    .await;
+    proxy.set(Mode::Pass);
+    eventually("its return is told", async || {
+        guest.get("/health").await;
+        told("database is healthy (was unhealthy)")
+    })
+    .await;
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use betternews::platform::{
     activity,
-    health::{Check, Outcome},
+    health::{Check, Outcome, checks},
+    resilience::breaker::Forced,
 };
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
@@ -12,7 +13,8 @@ use sqlx::PgPool;
 
 use crate::{
     faults::postgres_proxy,
-    support::{Mode, Options, TestSite},
+    resilience::set,
+    support::{Mode, Options, Outside, TestSite, Visitor, eventually},
 };
 
 fn json(body: &str) -> Value {
@@ -241,6 +243,16 @@ async fn s24_routes_are_counted_by_pattern_and_unknown_ones_together(pool: PgPoo
     );
     assert_eq!(route("GET:(unknown)")["total"], 40);
     assert!(metrics["system"]["sample"]["memoryTotal"].as_u64() > Some(0));
+    let breakers = metrics["circuitBreakers"].as_array().expect("a list");
+    let links = breakers
+        .iter()
+        .find(|one| one["name"] == "links")
+        .expect("listed");
+    assert_eq!(
+        (&links["state"], &links["failureRate"], &links["refused"]),
+        (&Value::from("closed"), &Value::from(0.0), &Value::from(0))
+    );
+    assert!(links["bulkhead"]["queued"].is_u64() && links["retries"]["retried"].is_u64());
     let one = json(&operator.send(ask("/metrics?route=/newest")).await.body);
     assert_eq!(one["routes"].as_array().map(Vec::len), Some(1));
 }
@@ -259,6 +271,8 @@ async fn s26_prometheus_gets_well_formed_text(pool: PgPool) {
         .histogram("wait_seconds", "Waits.", &[])
         .observe(0.2);
     site.visitor().get("/newest").await;
+    site.execute("INSERT INTO jobs (kind) VALUES ('later')")
+        .await;
     let operator = site.signed_up_as("op", "admin").await;
     let answer = operator.get("/metrics").await.expect_status(200);
     assert!(
@@ -275,6 +289,16 @@ async fn s26_prometheus_gets_well_formed_text(pool: PgPool) {
         "wait_seconds_bucket{le=\"0.25\"} 1",
         "wait_seconds_bucket{le=\"+Inf\"} 1",
         "database_up 1",
+        "circuit_breaker_state{dependency=\"links\"} 0",
+        "circuit_breaker_state{dependency=\"redis\"} 0",
+        "dependency_calls_failed_total{dependency=\"links\"} 0",
+        "bulkhead_running{dependency=\"mail\"} 0",
+        "dependency_retries_total{dependency=\"links\"} 0",
+        "jobs{kind=\"later\",state=\"queued\"} 1",
+        "jobs{kind=\"later\",state=\"dead\"} 0",
+        "# TYPE system_load5 gauge",
+        "# TYPE system_load15 gauge",
+        "# TYPE system_memory_free_bytes gauge",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
@@ -304,14 +328,21 @@ async fn s30_health_tells_operators_what_each_check_found_and_others_only_how_it
     let site = TestSite::start(pool).await;
     let guest = site.visitor();
     let plain = json(&guest.get("/health").await.expect_status(200).body);
-    for check in ["database", "redis", "memory", "disk"] {
+    for check in [
+        "database",
+        "redis",
+        "memory",
+        "disk",
+        "jobs",
+        "dependencies",
+    ] {
         assert!(plain["checks"][check]["status"].is_string(), "{check}");
         assert!(
             plain["checks"][check].get("details").is_none()
                 && plain["checks"][check].get("duration").is_none()
         );
     }
-    assert_eq!(plain["summary"]["total"], 4);
+    assert_eq!(plain["summary"]["total"], 6);
     assert!(plain["uptime"].as_f64() > Some(0.0) && plain["timestamp"].is_string());
     let member = json(
         &site
@@ -368,6 +399,127 @@ async fn s30_a_failed_critical_check_is_503_and_any_other_only_degrades(pool: Pg
 }
 
 #[sqlx::test]
+async fn s30_the_operators_own_addresses_are_asked_and_strangers_make_none_be_asked_again(
+    pool: PgPool,
+) {
+    let outside = Outside::start().await;
+    let urls = format!(
+        "{}, {} http://127.0.0.1:1/",
+        outside.url("/page"),
+        outside.url("/there")
+    );
+    let options = Options {
+        environment: vec![("HEALTH_URLS", urls)],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let operator = site.signed_up_as("op", "admin").await;
+    let ask = async |who: &Visitor| json(&who.get("/health").await.expect_status(200).body);
+    eventually("all have been asked", async || {
+        ask(&operator).await["checks"]["url-3"]["details"]["message"]
+            == "127.0.0.1 cannot be reached."
+    })
+    .await;
+    let details = ask(&operator).await;
+    let of = |name: &str| details["checks"][name].clone();
+    assert_eq!(of("url-1")["status"], "healthy");
+    assert_eq!(of("url-1")["details"]["host"], "127.0.0.1");
+    assert_eq!(
+        (&of("url-2")["status"], &of("url-2")["details"]["message"]),
+        (
+            &Value::from("degraded"),
+            &Value::from("127.0.0.1 answers 302.")
+        )
+    );
+    assert_eq!(details["status"], "degraded");
+    let guest = site.visitor();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(1_500) {
+        assert!(
+            ask(&guest).await["checks"]["url-1"]
+                .get("details")
+                .is_none()
+        );
+    }
+    assert_eq!((outside.hits("/page"), outside.hits("/there")), (1, 1));
+}
+
+#[sqlx::test]
+async fn s30_jobs_that_pile_up_and_an_open_breaker_degrade(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let operator = site.signed_up_as("op", "admin").await;
+    let message = async |check: &'static str| {
+        let report = json(&operator.get("/health").await.expect_status(200).body);
+        report["checks"][check]["details"]["message"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    assert_eq!(message("jobs").await, None);
+    site.execute(
+        "INSERT INTO jobs (kind, run_at) VALUES ('nobodys', now() - interval '7 minutes')",
+    )
+    .await;
+    site.state
+        .checks
+        .register(checks::jobs(site.state.db.clone()));
+    eventually("it is noticed", async || {
+        message("jobs").await.as_deref() == Some("A job has waited for 7 minutes.")
+    })
+    .await;
+    site.state.dependencies.force("links", Some(Forced::Open));
+    eventually("it is noticed", async || {
+        message("dependencies").await.as_deref() == Some("Not called at present: links.")
+    })
+    .await;
+}
+
+#[sqlx::test]
+async fn s30_a_mail_server_is_asked_and_its_loss_degrades(pool: PgPool) {
+    let options = Options {
+        environment: vec![("SMTP_URL", "smtp://127.0.0.1:1".to_owned())],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    eventually("it is noticed", async || {
+        let report = json(&site.visitor().get("/health").await.expect_status(200).body);
+        report["checks"]["mail"]["status"] == "degraded"
+    })
+    .await;
+}
+
+#[sqlx::test]
+async fn s30_whoever_shows_a_key_that_is_none_is_told_as_plainly_as_anybody(pool: PgPool) {
+    let options = Options {
+        environment: vec![("FEATURE_RATE_LIMITING", "true".to_owned())],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let guest = site.visitor();
+    let plain = async |name: &'static str, value: &'static str| {
+        let request = guest.client().get(guest.url("/health"));
+        let answer = guest.send(request.header(name, value)).await;
+        let report = json(&answer.expect_status(200).body);
+        assert!(report["checks"]["database"]["status"].is_string());
+        assert!(report["checks"]["database"].get("details").is_none());
+    };
+    plain("authorization", "Bearer nonsense").await;
+    plain("authorization", "nonsense").await;
+    plain("cookie", "session=nonsense").await;
+    set(&site, "site.members_only", Value::from(true)).await;
+    site.state.pages.clear();
+    guest.get("/").await.expect_status(303);
+    plain("cookie", "session=nonsense").await;
+    guest.get("/health").await.expect_status(200);
+    guest.get("/api/health").await.expect_status(200);
+    set(&site, "limits.reads", Value::from(3)).await;
+    for _ in 0..10 {
+        plain("authorization", "Bearer nonsense").await;
+    }
+    guest.get("/about").await.expect_status(429);
+    plain("cookie", "session=nonsense").await;
+}
+
+#[sqlx::test]
 async fn s25_minutes_of_routes_are_stored_and_dropped_after_thirty_days(pool: PgPool) {
     use betternews::platform::observe::metrics;
     let site = TestSite::start(pool).await;
@@ -396,4 +548,32 @@ async fn s25_minutes_of_routes_are_stored_and_dropped_after_thirty_days(pool: Pg
     );
     let sample = site.state.system.sample();
     assert!(sample.memory_total > 0 && sample.process_rss > 0 && sample.tasks > 0);
+}
+
+#[test]
+fn s30_a_wrong_address_among_health_urls_is_told_by_config_check_and_no_key_is_printed() {
+    let check = |urls: &str, webhook: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_betternews"))
+            .args(["config", "check"])
+            .env_clear()
+            .env("HEALTH_URLS", urls)
+            .env("ALERT_WEBHOOK_URL", webhook)
+            .output()
+            .expect("the binary runs")
+    };
+    let good = check(
+        "https://example.org/health http://10.0.0.7:9000/",
+        "https://hooks.example.org/services/hunter2",
+    );
+    assert!(good.status.success());
+    let bad = check("example.org/health", "hooks.example.org/services/hunter2");
+    assert_eq!(bad.status.code(), Some(1));
+    for output in [good, bad] {
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(!said.contains("hunter2"), "{said}");
+        if !output.status.success() {
+            assert!(said.contains("HEALTH_URLS") && said.contains("ALERT_WEBHOOK_URL"));
+        }
+    }
 }

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::{
     resilience::{json_of, preview, set, with_outside},
-    support::Answer,
+    support::{Answer, Options, Outside, TestSite, eventually},
 };
 
 #[sqlx::test]
@@ -145,14 +145,61 @@ async fn p18_a_post_says_quietly_what_its_link_leads_to(pool: PgPool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(shown, "What the page is about, <in> a sentence.");
-    let canonical: String = site.value("SELECT canonical_url FROM link_previews").await;
-    assert_eq!(canonical, outside.url("/canonical"));
     alice
         .post(&format!("/posts/{id}/delete"), &[])
         .await
         .expect_status(303);
     let kept: i64 = site.value("SELECT count(*) FROM link_previews").await;
     assert_eq!(kept, 0, "what its author deletes is gone");
+}
+
+#[sqlx::test]
+async fn p18_a_page_that_never_answers_is_left_alone_and_no_job_is_given_up(pool: PgPool) {
+    let (site, outside) = with_outside(pool).await;
+    let alice = site.signed_up("alice").await;
+    alice
+        .submit_post("A title of mine", &outside.url("/fail"), "", "")
+        .await;
+    eventually("the job is done", async || {
+        site.execute("UPDATE jobs SET run_at = now() WHERE state = 'queued'")
+            .await;
+        site.value::<i64>(
+            "SELECT count(*) FROM jobs WHERE kind = 'link.preview' AND state = 'done'",
+        )
+        .await
+            == 1
+    })
+    .await;
+    assert_eq!(outside.hits("/fail"), 3);
+    let dead: i64 = site
+        .value("SELECT count(*) FROM jobs WHERE state = 'dead'")
+        .await;
+    assert_eq!(dead, 0);
+}
+
+#[sqlx::test]
+async fn p03_a_title_is_asked_for_at_the_rate_of_the_api_and_a_miss_is_remembered(pool: PgPool) {
+    let outside = Outside::start().await;
+    let options = Options {
+        outside: vec![outside.port],
+        environment: vec![
+            ("FEATURE_RATE_LIMITING", "true".into()),
+            ("RATE_LIMIT_MAX", "3".into()),
+        ],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let alice = site.signed_up("alice").await;
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("url", &outside.url("/missing"))
+        .finish();
+    let path = format!("/submit/title?{query}");
+    for _ in 0..3 {
+        alice.get_fragment(&path).await.expect_status(200);
+    }
+    let refused = alice.get_fragment(&path).await.expect_status(429);
+    assert_eq!(refused.header("ratelimit-limit"), "3");
+    assert_eq!(outside.hits("/missing"), 1, "asked once a minute");
 }
 
 #[sqlx::test]

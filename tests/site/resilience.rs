@@ -1,14 +1,31 @@
 //! S18-S23 through the site: link previews of a server that misbehaves, Redis as a dependency, and transactions that are
 //! made again.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use betternews::platform::resilience::breaker::{Forced, State};
+use betternews::platform::{
+    kv::{self, Kv},
+    resilience::{
+        breaker::{Forced, State},
+        dependencies::Guarded,
+    },
+};
+use deadpool_redis::redis::cmd;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+};
 
-use crate::support::{Answer, Options, Outside, TestSite, Visitor};
+use crate::support::{Answer, Options, Outside, TestSite, Visitor, eventually};
 
 /// A site and an outside that it may ask.
 pub async fn with_outside(pool: PgPool) -> (TestSite, Outside) {
@@ -57,41 +74,31 @@ async fn s18_a_route_whose_dependency_fails_answers_at_once_until_it_is_well(poo
     set(
         &site,
         "resilience.link-preview",
-        json!({ "breaker": { "reset": 0.2 } }),
-    )
-    .await;
-    set(
-        &site,
-        "resilience.links",
-        json!({ "retry": { "attempts": 1 } }),
+        json!({ "breaker": { "reset": 1 } }),
     )
     .await;
     let alice = site.signed_up("alice").await;
+    site.state.dependencies.force("links", Some(Forced::Open));
     for _ in 0..5 {
-        preview(&alice, &outside.url("/fail"))
+        preview(&alice, &outside.url("/page"))
             .await
             .expect_status(503);
     }
-    let status = site
-        .state
-        .dependencies
-        .find("link-preview")
-        .expect("listed");
-    assert_eq!(
-        (status.breaker.state, status.breaker.failures),
-        (State::Open, 5)
-    );
+    site.state.dependencies.force("links", None);
+    let route = || {
+        let found = site.state.dependencies.find("link-preview");
+        found.expect("listed").breaker
+    };
+    assert_eq!((route().state, route().failures), (State::Open, 5));
     assert!(
-        status
-            .breaker
+        route()
             .last_failure
-            .is_some_and(|failure| failure.reason.contains("status 500"))
+            .is_some_and(|failure| failure.reason.contains("the circuit is open"))
     );
-    let before = outside.hits("/fail");
-    let refused = preview(&alice, &outside.url("/fail"))
+    let refused = preview(&alice, &outside.url("/page"))
         .await
         .expect_status(503);
-    assert_eq!(outside.hits("/fail"), before, "nobody asks");
+    assert_eq!(outside.hits("/page"), 0, "nobody asks");
     assert_eq!(
         json_of(&refused)["error"]["message"],
         "Service temporarily unavailable"
@@ -100,22 +107,49 @@ async fn s18_a_route_whose_dependency_fails_answers_at_once_until_it_is_well(poo
     preview(&site.visitor(), &outside.url("/page"))
         .await
         .expect_status(401);
-    let links = site.state.dependencies.find("links").expect("listed");
-    assert_eq!(
-        links.breaker.failures, 1,
-        "one host that fails again speaks for itself only once"
-    );
     let mut answers = 0;
     while answers < 3 {
         // Each try that the open breaker refuses says how long; a success is one of the three that close it.
         answers += usize::from(preview(&alice, &outside.url("/page")).await.status == 200);
     }
-    let status = site
-        .state
-        .dependencies
-        .find("link-preview")
-        .expect("listed");
-    assert_eq!(status.breaker.state, State::Closed);
+    assert_eq!(route().state, State::Closed);
+}
+
+#[sqlx::test]
+async fn s18_what_strangers_pages_do_closes_the_way_for_nobody(pool: PgPool) {
+    let (site, outside) = with_outside(pool).await;
+    set(
+        &site,
+        "resilience.links",
+        json!({ "retry": { "attempts": 1 } }),
+    )
+    .await;
+    let alice = site.signed_up("alice").await;
+    let urls: Vec<String> = (0..12)
+        .map(|n| outside.url(&format!("/fail?{n}")))
+        .collect();
+    for answer in join_all(urls.iter().map(|url| preview(&alice, url))).await {
+        answer.expect_status(503);
+    }
+    let breaker = |name: &str| {
+        let found = site.state.dependencies.find(name);
+        found.expect("listed").breaker
+    };
+    assert_eq!(
+        (breaker("links").state, breaker("links").failures),
+        (State::Closed, 1),
+        "one host speaks for itself, and once, however many ask it at a time"
+    );
+    assert_eq!(
+        (
+            breaker("link-preview").state,
+            breaker("link-preview").failures
+        ),
+        (State::Closed, 0)
+    );
+    preview(&alice, &outside.url("/page"))
+        .await
+        .expect_status(200);
 }
 
 #[sqlx::test]
@@ -141,14 +175,11 @@ async fn s18_an_operator_forces_a_breaker_open_and_closed(pool: PgPool) {
         .dependencies
         .force("link-preview", Some(Forced::Closed));
     for hits in 1..=8 {
-        preview(&alice, &outside.url("/fail"))
+        let path = format!("/fail?{hits}");
+        preview(&alice, &outside.url(&path))
             .await
             .expect_status(503);
-        assert_eq!(
-            outside.hits("/fail"),
-            hits,
-            "forced closed, every call passes"
-        );
+        assert_eq!(outside.hits(&path), 1, "forced closed, every call passes");
     }
 }
 
@@ -172,10 +203,13 @@ async fn s19_what_fails_for_a_moment_is_tried_again_and_what_is_missing_is_not(p
     preview(&alice, &outside.url("/fail"))
         .await
         .expect_status(503);
+    for path in ["/missing", "/fail"] {
+        preview(&alice, &outside.url(path)).await;
+    }
     assert_eq!(
         (outside.hits("/missing"), outside.hits("/fail")),
         (1, 1),
-        "404 and 500 are answers"
+        "404 and 500 are answers, and remembered for a while"
     );
     let retries = site
         .state
@@ -300,6 +334,26 @@ async fn s23_equal_previews_at_once_are_one_request(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn s23_who_waits_is_not_bound_to_a_job_that_fetches_the_same(pool: PgPool) {
+    let (site, outside) = with_outside(pool).await;
+    set(
+        &site,
+        "resilience.links",
+        json!({ "retry": { "attempts": 1 } }),
+    )
+    .await;
+    let alice = site.signed_up("alice").await;
+    let url = outside.url("/gate");
+    alice.submit_post("A title of mine", &url, "", "").await;
+    eventually("the job asks", async || outside.hits("/gate") == 1).await;
+    let (answer, ()) = tokio::join!(preview(&alice, &url), async {
+        eventually("so does who waits", async || outside.hits("/gate") == 2).await;
+        outside.open_gate(2);
+    });
+    answer.expect_status(200);
+}
+
+#[sqlx::test]
 async fn s18_redis_is_seen_and_can_be_forced_and_the_site_goes_on(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
@@ -323,6 +377,135 @@ async fn s18_redis_is_seen_and_can_be_forced_and_the_site_goes_on(pool: PgPool) 
             .expect_status(200)
             .has("form[action='/logout']")
     );
+}
+
+/// A Redis that answers the probe and, unless it is well, refuses everything else; and how many commands it was given.
+async fn odd_redis(is_well: Arc<AtomicBool>) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let commands = Arc::new(AtomicUsize::new(0));
+    let counted = commands.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (is_well, counted) = (is_well.clone(), counted.clone());
+            tokio::spawn(async move {
+                let (read, mut write) = stream.into_split();
+                let mut lines = BufReader::new(read).lines();
+                while let Ok(Some(head)) = lines.next_line().await {
+                    let words: usize = head[1..].parse().expect("an array");
+                    let mut command = Vec::new();
+                    for _ in 0..words {
+                        lines.next_line().await.expect("a length");
+                        command.extend(lines.next_line().await.expect("a word"));
+                    }
+                    let answer = match command[0].to_ascii_uppercase().as_str() {
+                        "PING" => match command.get(1) {
+                            Some(said) => format!("${}\r\n{said}\r\n", said.len()),
+                            None => "+PONG\r\n".to_owned(),
+                        },
+                        "GET" => {
+                            counted.fetch_add(1, Ordering::SeqCst);
+                            if is_well.load(Ordering::SeqCst) {
+                                "$1\r\n7\r\n".to_owned()
+                            } else {
+                                "-READONLY for the test\r\n".to_owned()
+                            }
+                        }
+                        _ => "+OK\r\n".to_owned(),
+                    };
+                    if write.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (format!("redis://127.0.0.1:{port}"), commands)
+}
+
+#[tokio::test]
+async fn s18_a_redis_that_answers_the_probe_and_nothing_else_is_done_without() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let (url, commands) = odd_redis(is_well.clone()).await;
+    let mut options = kv::Options::new(url.into());
+    options.timeout = Duration::from_secs(2);
+    let kv = Kv::open(&options).expect("a handle");
+    let ask = async || kv.query::<u8>(cmd("GET").arg("x")).await;
+    for _ in 0..5 {
+        assert!(kv.is_up());
+        assert!(ask().await.is_err_and(|error| error.is_unavailable()));
+    }
+    assert!(!kv.is_up());
+    assert!(ask().await.is_err());
+    assert_eq!(commands.load(Ordering::SeqCst), 5, "it is left alone");
+    assert_eq!(kv.status().breaker.state, State::Open);
+    is_well.store(true, Ordering::SeqCst);
+    eventually("it is tried again, and trusted", async || {
+        ask().await.is_ok() && kv.status().breaker.state == State::Closed
+    })
+    .await;
+    assert!(kv.is_up());
+}
+
+#[sqlx::test]
+async fn s18_s20_operators_see_what_is_called_and_steer_it(pool: PgPool) {
+    let (site, outside) = with_outside(pool).await;
+    let (alice, operator) = (
+        site.signed_up("alice").await,
+        site.signed_up_as("olga", "admin").await,
+    );
+    alice.get("/dependencies").await.expect_status(403);
+    site.visitor().get("/dependencies").await.expect_status(401);
+    operator.get("/about").await;
+    let answer = operator
+        .post("/dependencies/links/open", &[])
+        .await
+        .expect_status(200);
+    assert_eq!(json_of(&answer)["forced"], "open");
+    preview(&alice, &outside.url("/page"))
+        .await
+        .expect_status(503);
+    assert_eq!(outside.hits("/page"), 0);
+    operator
+        .post("/dependencies/links/auto", &[])
+        .await
+        .expect_status(200);
+    preview(&alice, &outside.url("/page"))
+        .await
+        .expect_status(200);
+    for path in ["/dependencies/links/ajar", "/dependencies/nothing/open"] {
+        operator.post(path, &[]).await.expect_status(404);
+    }
+    alice
+        .post("/dependencies/links/open", &[])
+        .await
+        .expect_status(403);
+    let url = outside.url("/hang");
+    let (answer, ()) = tokio::join!(preview(&alice, &url), async {
+        eventually("it is asked", async || outside.hits("/hang") > 0).await;
+        let seen = json_of(&operator.get("/dependencies").await.expect_status(200));
+        let active = seen["active"].as_array().expect("a list");
+        assert!(
+            active
+                .iter()
+                .any(|call| call["context"] == "links: 127.0.0.1, attempt 1")
+        );
+        let links = seen["dependencies"]
+            .as_array()
+            .and_then(|all| all.iter().find(|one| one["name"] == "links"))
+            .expect("listed");
+        assert_eq!(
+            (&links["state"], &links["bulkhead"]["running"]),
+            (&json!("closed"), &json!(1))
+        );
+        let ended = operator
+            .client()
+            .delete(operator.url("/dependencies/active"))
+            .header("x-csrf-token", operator.token());
+        let ended = operator.send(ended).await.expect_status(200);
+        assert!(json_of(&ended)["count"].as_u64() > Some(0));
+    });
+    answer.expect_status(503);
 }
 
 #[sqlx::test]

@@ -143,8 +143,14 @@ async fn reset_password(state: Data<State>, job: Job) -> Result<(), Failure> {
     let Some(to) = queries::find_by_name_or_email(&mut conn, job.text("typed")?).await? else {
         return Ok(());
     };
-    if job.attempt == 1
-        && queries::has_fresh_token(&mut conn, to.user_id, Purpose::ResetPassword).await?
+    // One made since this was asked for is this job's own, from an attempt that was cut off: its letter may not have left.
+    if queries::has_fresh_token(
+        &mut conn,
+        to.user_id,
+        Purpose::ResetPassword,
+        job.created_at,
+    )
+    .await?
     {
         tracing::info!(
             user.id = to.user_id,

@@ -1,5 +1,6 @@
 //! SQL of the links that are sent by mail, and of addresses. Must not know what the letters say.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 /// What a mailed link is for.
@@ -116,11 +117,13 @@ pub async fn replace_token(
     Ok(())
 }
 
-/// Whether a link for this purpose is younger than two minutes: nobody's mailbox is to be flooded.
+/// Whether a link for this purpose that was made before `asked_at` is younger than two minutes: nobody's mailbox is to be
+/// flooded.
 pub async fn has_fresh_token(
     db: impl PgExecutor<'_>,
     user_id: i64,
     purpose: Purpose,
+    asked_at: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (
@@ -128,9 +131,11 @@ pub async fn has_fresh_token(
                  FROM account_tokens
                 WHERE user_id = $1
                   AND purpose = $2
-                  AND created_at > now() - interval '2 minutes') AS "fresh!""#,
+                  AND created_at > now() - interval '2 minutes'
+                  AND created_at < $3) AS "fresh!""#,
         user_id,
         purpose.name(),
+        asked_at,
     )
     .fetch_one(db)
     .await

@@ -33,7 +33,8 @@ pub struct PreviewQuery {
 ///
 /// # Errors
 /// [`Error::NotFound`] while previews are switched off, and where there is no page; [`Error::BadRequest`] for what is no
-/// address of a public page; [`Error::Unavailable`] where the page does not answer.
+/// address of a public page; [`Error::Elsewhere`] where the page does not answer; [`Error::Unavailable`] while no page is
+/// asked.
 pub async fn show(
     previews: Data<Previews>,
     Query(query): Query<PreviewQuery>,

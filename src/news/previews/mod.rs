@@ -15,6 +15,7 @@ use moka::sync::Cache;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgExecutor;
+use tokio::runtime::Handle;
 
 use crate::{
     news::{outdated, posts::link::SiteUrl},
@@ -30,6 +31,7 @@ use crate::{
             dependencies::Dependencies,
             retry::{Blame, Fault},
             rules::Rules,
+            timeout::Ended,
         },
         settings::Settings,
     },
@@ -40,8 +42,16 @@ use crate::{
 pub const DEPENDENCY: &str = "links";
 /// The kind of the job that fetches the preview of a post.
 const JOB: &str = "link.preview";
+/// A post does without a preview: three attempts, and most of the workers are left to what matters more.
+const JOB_LIMITS: Limits = Limits {
+    attempts: 3,
+    time: Duration::from_secs(60),
+    at_once: 2,
+};
 /// Time for somebody who waits, less than a handler has.
 const INTERACTIVE: Duration = Duration::from_secs(8);
+/// Time in the background, the queue included, less than the job has.
+const BACKGROUND: Duration = Duration::from_secs(45);
 /// The beginning of a page is enough: what it says of itself stands there.
 const WANTED: Wanted = Wanted {
     types: &["text/html", "application/xhtml+xml"],
@@ -51,6 +61,8 @@ const WANTED: Wanted = Wanted {
 };
 /// How many previews are kept in the process, and for how long.
 const KEPT: (u64, Duration) = (1_000, Duration::from_secs(300));
+/// How long it is remembered, for those who wait, that there was nothing at an address.
+const MISSED: Duration = Duration::from_secs(60);
 /// A host that fails speaks for itself and not for the web: within this time it counts once.
 const SAME_HOST: Duration = Duration::from_secs(60);
 
@@ -67,32 +79,8 @@ pub struct Preview {
     pub canonical_url: Option<String>,
 }
 
-/// A fetch that failed, and whether its host had failed just before.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{error}")]
-pub struct Failed {
-    error: fetch::Error,
-    is_repeated: bool,
-}
-
-impl Fault for Failed {
-    fn is_retryable(&self) -> bool {
-        self.error.is_retryable()
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.error.retry_after()
-    }
-
-    fn blame(&self) -> Blame {
-        match self.error.blame() {
-            Blame::Dependency if self.is_repeated => Blame::Caller,
-            blame => blame,
-        }
-    }
-}
-
-type Outcome = Result<Arc<Preview>, CallError<Failed>>;
+type Failed = CallError<fetch::Error>;
+type Outcome = Result<Arc<Preview>, Failed>;
 
 /// Fetches previews; clones share what is kept.
 #[derive(Clone)]
@@ -100,8 +88,11 @@ pub struct Previews {
     fetcher: Fetcher,
     links: Dependency,
     settings: Settings,
-    running: SingleFlight<String, Outcome>,
+    /// By priority and address: who waits is not given the outcome of a job that waits in the queue's end.
+    running: SingleFlight<Outcome>,
     kept: Cache<String, Arc<Preview>>,
+    missed: Cache<String, Failed>,
+    /// Hosts whose failure has been counted.
     failing: Cache<String, ()>,
 }
 
@@ -114,21 +105,16 @@ impl fmt::Debug for Previews {
 }
 
 impl Previews {
-    /// Registers the dependency.
+    /// Registers the dependency. Must be called on the main runtime, where the fetching is done.
     pub fn new(fetcher: Fetcher, dependencies: &Dependencies, settings: Settings) -> Self {
         Self {
             fetcher,
             links: dependencies.register(DEPENDENCY, Rules::default()),
             settings,
-            running: SingleFlight::default(),
-            kept: Cache::builder()
-                .max_capacity(KEPT.0)
-                .time_to_live(KEPT.1)
-                .build(),
-            failing: Cache::builder()
-                .max_capacity(KEPT.0)
-                .time_to_live(SAME_HOST)
-                .build(),
+            running: SingleFlight::on(Handle::current()),
+            kept: remembering(KEPT.1),
+            missed: remembering(MISSED),
+            failing: remembering(SAME_HOST),
         }
     }
 
@@ -141,16 +127,19 @@ impl Previews {
     ///
     /// # Errors
     /// [`Error::BadRequest`] for an address that may not be asked; [`Error::NotFound`] where there is no page;
-    /// [`Error::Unavailable`] where it does not answer.
+    /// [`Error::Elsewhere`] where it does not answer; [`Error::Unavailable`] while none are asked.
     pub async fn of(&self, url: &SiteUrl) -> Result<Arc<Preview>, Error> {
-        self.load(url, Priority::High, Some(INTERACTIVE)).await
+        if let Some(missed) = self.missed.get(url.as_str()) {
+            return Err(meaning(&missed));
+        }
+        self.load(url, Priority::High, INTERACTIVE).await
     }
 
     /// Fetches and keeps the preview of a new or changed post, if it lacks one. Nothing depends on it: a link without a
     /// page, and a site without previews, are no errors. Gives whether there is something new.
     ///
     /// # Errors
-    /// What makes another try, later, worth while: [`Error::Unavailable`].
+    /// What makes another try, later, worth while: [`Error::Elsewhere`] and [`Error::Unavailable`].
     pub async fn fetch_for_post(&self, db: &Db, post_id: i64) -> Result<bool, Error> {
         if !self.are_on() {
             return Ok(false);
@@ -159,13 +148,15 @@ impl Previews {
         let Some(url) = link.as_deref().and_then(|url| SiteUrl::parse(url).ok()) else {
             return Ok(false);
         };
-        match self.load(&url, Priority::Low, None).await {
+        match self.load(&url, Priority::Low, BACKGROUND).await {
             Ok(preview) => {
                 let mut conn = db.conn().await?;
                 queries::upsert(&mut conn, post_id, url.as_str(), &preview).await?;
                 Ok(true)
             }
-            Err(error @ (Error::Unavailable(_) | Error::Internal(_))) => Err(error),
+            Err(error @ (Error::Elsewhere(_) | Error::Unavailable(_) | Error::Internal(_))) => {
+                Err(error)
+            }
             Err(_) => Ok(false),
         }
     }
@@ -174,13 +165,14 @@ impl Previews {
         &self,
         url: &SiteUrl,
         priority: Priority,
-        limit: Option<Duration>,
+        limit: Duration,
     ) -> Result<Arc<Preview>, Error> {
         if let Some(kept) = self.kept.get(url.as_str()) {
             return Ok(kept);
         }
         let (own, address) = (self.clone(), url.clone());
-        let loading = self.running.run(url.to_string(), || {
+        let key = format!("{priority:?} {url}");
+        let loading = self.running.run(&key, || {
             trace::inherit(async move { own.fetch(address, priority, limit).await })
         });
         let outcome = loading
@@ -189,32 +181,32 @@ impl Previews {
         outcome.map_err(|error| meaning(&error))
     }
 
-    async fn fetch(self, url: SiteUrl, priority: Priority, limit: Option<Duration>) -> Outcome {
-        let mut call = self.links.call(url.domain()).priority(priority);
-        if let Some(limit) = limit {
-            call = call.within(limit);
-        }
-        let is_repeated = self.failing.contains_key(url.domain());
+    async fn fetch(self, url: SiteUrl, priority: Priority, limit: Duration) -> Outcome {
+        let call = self.links.call(url.domain());
         let outcome = call
-            .run(|| self.attempt(&url, is_repeated))
+            .priority(priority)
+            .within(limit)
+            .counted_if(|| self.is_news(url.domain()))
+            .run(|| self.attempt(&url))
             .await
             .map(Arc::new);
         match &outcome {
             Ok(preview) => self.kept.insert(url.to_string(), preview.clone()),
-            Err(error) if error.blame() == Blame::Dependency => {
-                self.failing.insert(url.domain().to_owned(), ())
+            Err(error) if is_lasting(error) => {
+                self.missed.insert(url.to_string(), error.clone());
             }
             Err(_) => {}
         }
         outcome
     }
 
-    async fn attempt(&self, url: &SiteUrl, is_repeated: bool) -> Result<Preview, Failed> {
-        let fetched = self
-            .fetcher
-            .get(url.as_str(), &WANTED)
-            .await
-            .map_err(|error| Failed { error, is_repeated })?;
+    /// Whether a failure of this host is the first of late; it no longer is afterwards.
+    fn is_news(&self, host: &str) -> bool {
+        self.failing.entry_by_ref(host).or_insert(()).is_fresh()
+    }
+
+    async fn attempt(&self, url: &SiteUrl) -> Result<Preview, fetch::Error> {
+        let fetched = self.fetcher.get(url.as_str(), &WANTED).await?;
         let said = fetched
             .kind
             .as_ref()
@@ -225,10 +217,9 @@ impl Previews {
         let summary = tokio::task::spawn_blocking(move || {
             page::summarise(&charset::decode(&body, said.as_deref()), &base)
         });
-        let summary = summary.await.map_err(|_| Failed {
-            error: fetch::Error::Broken("a page that cannot be read".into()),
-            is_repeated,
-        })?;
+        let summary = summary
+            .await
+            .map_err(|_| fetch::Error::Broken("a page that cannot be read".into()))?;
         Ok(Preview {
             url: fetched.url.to_string(),
             title: summary.title,
@@ -238,18 +229,38 @@ impl Previews {
     }
 }
 
-/// What a failed call means to the person who gave the link.
-fn meaning(error: &CallError<Failed>) -> Error {
-    use fetch::Error as E;
+/// A bounded memory of so long.
+fn remembering<T: Clone + Send + Sync + 'static>(time: Duration) -> Cache<String, T> {
+    Cache::builder()
+        .max_capacity(KEPT.0)
+        .time_to_live(time)
+        .build()
+}
+
+/// Whether the page was asked, and would most likely give nothing again.
+fn is_lasting(error: &Failed) -> bool {
     match error {
-        CallError::Failed(Failed {
-            error: E::Refused(_) | E::NotAUrl,
-            ..
-        }) => Error::bad_request("Only public web pages can be looked at."),
-        CallError::Failed(Failed { error, .. }) if error.blame() == Blame::Nobody => {
-            Error::NotFound
+        CallError::Full(_) | CallError::Open(_) => false,
+        CallError::Ended(ended) | CallError::Attempt(ended) => {
+            matches!(ended, Ended::Elapsed(_))
         }
-        other => Error::Unavailable(format!("{DEPENDENCY}: {other}").into()),
+        CallError::Failed(_) => true,
+    }
+}
+
+/// What a failed call means to the person who gave the link.
+fn meaning(error: &Failed) -> Error {
+    use fetch::Error as E;
+    let sentence = || format!("{DEPENDENCY}: {error}").into();
+    match error {
+        CallError::Failed(E::Refused(_) | E::NotAUrl) => {
+            Error::bad_request("Only public web pages can be looked at.")
+        }
+        CallError::Failed(error) if error.blame() == Blame::Nobody => Error::NotFound,
+        CallError::Full(_) | CallError::Open(_) => Error::Unavailable(sentence()),
+        CallError::Ended(_) | CallError::Attempt(_) | CallError::Failed(_) => {
+            Error::Elsewhere(sentence())
+        }
     }
 }
 
@@ -265,13 +276,20 @@ pub async fn enqueue(db: impl PgExecutor<'_>, post_id: i64) -> sqlx::Result<()> 
 /// The job that fetches the preview of a post; the post's page is then made anew.
 pub fn register(registry: &mut Registry, state: &Data<State>, previews: &Data<Previews>) {
     let (state, previews) = (state.clone(), previews.clone());
-    registry.on(JOB, Limits::default(), move |job| {
+    registry.on(JOB, JOB_LIMITS, move |job| {
         let (state, previews) = (state.clone(), previews.clone());
         async move {
             let post_id = job.number("post_id")?;
-            let fetched = previews.fetch_for_post(&state.db, post_id).await;
-            if fetched.map_err(Failure::again)? {
-                outdated::link(&state.pages, post_id);
+            match previews.fetch_for_post(&state.db, post_id).await {
+                Ok(true) => outdated::link(&state.pages, post_id),
+                Ok(false) => {}
+                // What an operator could not mend is no job that was given up.
+                Err(error @ (Error::Elsewhere(_) | Error::Unavailable(_)))
+                    if job.attempt >= JOB_LIMITS.attempts =>
+                {
+                    tracing::info!(post.id = post_id, error = %error, "the post stays without a preview");
+                }
+                Err(error) => return Err(Failure::again(error)),
             }
             Ok(())
         }

@@ -1,9 +1,13 @@
 //! What a page says of itself: title, description, canonical URL. Must not know how it was fetched.
 //!
 //! The page is read as a stream of tokens and never becomes a tree, so that no nesting, however deep, costs more than its
-//! bytes.
+//! bytes. It is read piece by piece, no further than its own words, and no longer than [`PATIENCE`]: the tokenizer holds
+//! each attribute of a tag against all before it, so that one tag with very many would take minutes.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use html5ever::{
     tendril::StrTendril,
@@ -27,6 +31,11 @@ pub const MAX_DESCRIPTION: usize = 300;
 /// Text of one element or attribute that is looked at, in bytes.
 const RAW_MAX: usize = 8_192;
 
+/// Bytes that are read between two looks at the clock.
+const PIECE: usize = 8 * 1_024;
+/// Time for reading; what was found until then is taken.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// What a page says of itself; plain text, on one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -42,8 +51,14 @@ pub struct Summary {
 pub fn summarise(html: &str, base: &Url) -> Summary {
     let tokenizer = Tokenizer::new(Head::default(), TokenizerOpts::default());
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from(html));
-    let _ = tokenizer.feed(&input);
+    let began = Instant::now();
+    let mut rest = html;
+    while !rest.is_empty() && !tokenizer.sink.is_done() && began.elapsed() < PATIENCE {
+        let (piece, left) = rest.split_at(rest.floor_char_boundary(PIECE));
+        rest = left;
+        input.push_back(StrTendril::from(piece));
+        let _ = tokenizer.feed(&input);
+    }
     tokenizer.end();
     tokenizer.sink.found.into_inner().into_summary(base)
 }
@@ -67,6 +82,13 @@ struct Found {
     site_name: Option<String>,
     canonical: Option<String>,
     og_url: Option<String>,
+}
+
+impl Head {
+    /// Whether the page's own words have begun.
+    fn is_done(&self) -> bool {
+        self.found.borrow().in_body
+    }
 }
 
 impl TokenSink for Head {
@@ -263,6 +285,31 @@ mod tests {
             title(&format!("<title>{}</title>", "字".repeat(400))).map(|t| t.chars().count()),
             Some(MAX_TITLE)
         );
+    }
+
+    #[test]
+    fn p18_a_tag_with_very_many_attributes_is_given_up_in_time() {
+        let attributes: String = (0..100_000).map(|n| format!(" a{n}")).collect();
+        let began = Instant::now();
+        assert_eq!(
+            title(&format!(
+                "<title>T</title><meta{attributes} name=description content=late>"
+            ))
+            .as_deref(),
+            Some("T")
+        );
+        assert!(began.elapsed() < PATIENCE * 10, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn p18_what_lies_between_two_pieces_is_whole() {
+        for before in PIECE - 40..PIECE {
+            let page = format!(
+                "<!--{}--><title>Ä title &amp; its sign</title>",
+                "ß".repeat(before / 2)
+            );
+            assert_eq!(title(&page).as_deref(), Some("Ä title & its sign"));
+        }
     }
 
     #[test]

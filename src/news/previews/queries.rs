@@ -31,20 +31,17 @@ pub async fn upsert(
     preview: &Preview,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO link_previews (post_id, url, title, description, canonical_url)
-         SELECT id, url, $3, $4, $5
+        "INSERT INTO link_previews (post_id, url, description)
+         SELECT id, url, $3
            FROM posts
           WHERE id = $1
             AND url = $2
             AND state = 'live'
          ON CONFLICT ON CONSTRAINT link_previews_pkey DO UPDATE
-            SET url = excluded.url, title = excluded.title, description = excluded.description,
-                canonical_url = excluded.canonical_url, fetched_at = now()",
+            SET url = excluded.url, description = excluded.description, fetched_at = now()",
         post_id,
         url,
-        preview.title,
         preview.description,
-        preview.canonical_url,
     )
     .execute(db)
     .await?;

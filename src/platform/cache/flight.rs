@@ -68,6 +68,11 @@ impl<T: Clone> Flights<T> {
 }
 
 impl<T> Lead<T> {
+    /// One who waits for this very flight.
+    pub fn follow(&self) -> Follow<T> {
+        Follow(self.landed.subscribe())
+    }
+
     /// Gives everyone who waits what came out.
     pub fn land(self, outcome: T) {
         self.landed.send_replace(Some(outcome));
@@ -99,7 +104,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn followers_get_what_the_leader_landed_or_learn_that_it_gave_up() {
+    async fn s23_followers_get_what_the_leader_landed_or_learn_that_it_gave_up() {
         let flights = Flights::<u8>::default();
         let Turn::Lead(lead) = flights.join("a") else {
             panic!("the first leads")

@@ -4,7 +4,10 @@
 //! global unicast assignments (only 2000::/3 is assigned). Odd spellings of IPv4 (octal, hexadecimal, one number) are
 //! read by the `url` crate as browsers read them (WHATWG URL, "IPv4 parser"), so that they arrive here as addresses.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+};
 
 use url::{Host, Url};
 
@@ -75,19 +78,42 @@ fn holds_v6((network, length): (Ipv6Addr, u8), address: Ipv6Addr) -> bool {
         == 0
 }
 
+/// Whether an address is one of this machine's own, which may be public: packets to it would leave from itself. No packet
+/// is sent to find out.
+pub fn is_own(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((address, PORTS[0]))?;
+        socket.local_addr()
+    };
+    source().is_ok_and(|source| source.ip() == address)
+}
+
 /// What besides the public may be asked.
 #[derive(Clone, Debug, Default)]
 pub struct Allowance {
     /// Ports on the loopback addresses, for tests that run a server of their own. Nothing in the environment or in the
     /// settings fills this.
     pub loopback_ports: Vec<u16>,
+    /// What names lead to, for tests that need names of their own; other names are resolved.
+    pub names: HashMap<String, Vec<IpAddr>>,
 }
 
 impl Allowance {
     /// Whether this address may be connected to on this port.
     pub fn permits(&self, address: IpAddr, port: u16) -> bool {
         let loopback = address.is_loopback() && self.loopback_ports.contains(&port);
-        loopback || (is_public(address) && PORTS.contains(&port))
+        loopback || (is_public(address) && PORTS.contains(&port) && !is_own(address))
+    }
+
+    /// Whether a name may lead to this address; its port was checked before, and is not known any more.
+    pub fn permits_host(&self, address: IpAddr) -> bool {
+        let loopback = address.is_loopback() && !self.loopback_ports.is_empty();
+        loopback || (is_public(address) && !is_own(address))
     }
 
     /// Holds a URL against the rules that need no name resolved; gives its host (without brackets) and port.
@@ -132,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn special_addresses_are_refused_however_they_are_written() {
+    fn s22_special_addresses_are_refused_however_they_are_written() {
         for host in [
             "127.0.0.1",
             "127.1",
@@ -193,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_public_is_let_through_and_its_neighbours_are_exact() {
+    fn s22_the_public_is_let_through_and_its_neighbours_are_exact() {
         for host in [
             "8.8.8.8",
             "9.255.255.255",
@@ -217,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_webs_schemes_and_ports_without_credentials() {
+    fn s22_only_the_webs_schemes_and_ports_without_credentials() {
         for url in [
             "ftp://example.org/",
             "file:///etc/passwd",
@@ -241,9 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn the_allowance_of_tests_is_one_port_of_loopback() {
+    fn s22_the_allowance_of_tests_is_one_port_of_loopback() {
         let allowance = Allowance {
             loopback_ports: vec![4_711],
+            ..Allowance::default()
         };
         assert!(allowance.permits([127, 0, 0, 1].into(), 4_711));
         assert!(!allowance.permits([127, 0, 0, 1].into(), 80));
@@ -253,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_standard_library_calls_special_is_refused(bits in any::<u32>()) {
+        fn s22_what_the_standard_library_calls_special_is_refused(bits in any::<u32>()) {
             let address = Ipv4Addr::from_bits(bits);
             let special = address.is_private() || address.is_loopback() || address.is_link_local() || address.is_multicast()
                 || address.is_broadcast() || address.is_documentation() || address.is_unspecified();
@@ -261,7 +288,7 @@ mod tests {
         }
 
         #[test]
-        fn no_embedded_ipv4_gets_through(bits in any::<u32>()) {
+        fn s22_no_embedded_ipv4_gets_through(bits in any::<u32>()) {
             let v4 = Ipv4Addr::from_bits(bits);
             let [a, b, c, d] = v4.octets();
             let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);

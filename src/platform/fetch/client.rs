@@ -33,6 +33,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
 /// Header fields in an answer.
 const HEADERS: usize = 100;
+/// Longest address that a redirect may lead to, in bytes; as long as a link may be.
+const ADDRESS: usize = 2_000;
 
 /// How the client is made.
 #[derive(Clone, Debug, Default)]
@@ -141,7 +143,7 @@ impl Fetcher {
                 .body(body.to_string());
             let answer = outbound::send(request, Peer::Chosen)
                 .await
-                .map_err(|error| explain(&error))?;
+                .map_err(explain)?;
             if answer.status().is_success() {
                 Ok(())
             } else {
@@ -157,7 +159,7 @@ impl Fetcher {
             let request = request.header(header::ACCEPT, accept(wanted.types));
             let answer = outbound::send(request, Peer::Stranger)
                 .await
-                .map_err(|error| explain(&error))?;
+                .map_err(explain)?;
             match redirect(&answer, &url)? {
                 Some(next) => url = next,
                 None if answer.status().is_success() => return read(answer, url, wanted).await,
@@ -208,26 +210,33 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let allowance = self.0.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found: Vec<SocketAddr> = found.map_err(|_| Error::Unresolved)?.collect();
+            let found: Vec<SocketAddr> = match allowance.names.get(name.as_str()) {
+                Some(known) => known.iter().map(|ip| SocketAddr::new(*ip, 0)).collect(),
+                None => {
+                    let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+                    found.map_err(|error| unresolved(&error))?.collect()
+                }
+            };
             if found.is_empty() {
                 return Err(Error::Unresolved.into());
             }
-            // The URL's port was checked before; here it is not known, so that each port that tests allow counts.
-            let permitted = |address: &SocketAddr| {
-                super::address::is_public(address.ip())
-                    || allowance
-                        .loopback_ports
-                        .iter()
-                        .any(|port| allowance.permits(address.ip(), *port))
-            };
-            if !found.iter().all(permitted) {
+            if !found.iter().all(|found| allowance.permits_host(found.ip())) {
                 return Err(
                     Error::Refused("the name leads to an address that is not public").into(),
                 );
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
+    }
+}
+
+/// A name that is none, or a resolver that does not answer (`EAI_AGAIN`, which the library tells in words only).
+fn unresolved(error: &std::io::Error) -> Error {
+    let words = error.to_string().to_ascii_lowercase();
+    if words.contains("temporary failure") || words.contains("try again") {
+        Error::Connection("the name cannot be resolved just now".into())
+    } else {
+        Error::Unresolved
     }
 }
 
@@ -256,9 +265,13 @@ fn redirect(answer: &Response, from: &Url) -> Result<Option<Url>, Error> {
         .headers()
         .get(header::LOCATION)
         .and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-    let to = to.and_then(|to| from.join(to).ok());
-    to.map(Some)
-        .ok_or_else(|| Error::Broken("a redirect to nowhere".into()))
+    match to.and_then(|to| from.join(to).ok()) {
+        Some(to) if to.as_str().len() > ADDRESS => Err(Error::Refused(
+            "a redirect to so long an address is not followed",
+        )),
+        Some(to) => Ok(Some(to)),
+        None => Err(Error::Broken("a redirect to nowhere".into())),
+    }
 }
 
 fn refusal(answer: &Response) -> Error {
@@ -295,7 +308,7 @@ async fn read(mut answer: Response, url: Url, wanted: &Wanted) -> Result<Fetched
     let mut body = Vec::new();
     let mut is_truncated = false;
     // Pieces come unpacked, and no further than they are asked for: a bomb goes off in small pieces.
-    while let Some(piece) = answer.chunk().await.map_err(|error| explain(&error))? {
+    while let Some(piece) = answer.chunk().await.map_err(explain)? {
         let room = wanted.bytes - body.len();
         body.extend_from_slice(&piece[..piece.len().min(room)]);
         if piece.len() > room {
@@ -315,12 +328,19 @@ async fn read(mut answer: Response, url: Url, wanted: &Wanted) -> Result<Fetched
 }
 
 /// What the library's error was about; ours, from the resolver, lies somewhere beneath.
-fn explain(error: &reqwest::Error) -> Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+fn explain(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     let mut innermost = String::new();
     while let Some(at) = cause {
         if let Some(own) = at.downcast_ref::<Error>() {
             return own.clone();
+        }
+        if at
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_parse)
+        {
+            return Error::Broken(at.to_string());
         }
         innermost = at.to_string();
         cause = at.source();

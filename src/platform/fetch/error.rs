@@ -69,13 +69,13 @@ impl Fault for Error {
     fn blame(&self) -> Blame {
         match self {
             Self::Refused(_) | Self::NotAUrl => Blame::Caller,
-            Self::TooLarge(_) | Self::TooManyRedirects | Self::WrongType(_) => Blame::Nobody,
-            Self::Status { status, .. } if *status < 500 && *status != 429 => Blame::Nobody,
-            Self::Unresolved
-            | Self::Connection(_)
-            | Self::TooSlow(_)
+            Self::TooLarge(_)
+            | Self::TooManyRedirects
+            | Self::WrongType(_)
             | Self::Broken(_)
-            | Self::Status { .. } => Blame::Dependency,
+            | Self::Unresolved => Blame::Nobody,
+            Self::Status { status, .. } if *status < 500 && *status != 429 => Blame::Nobody,
+            Self::Connection(_) | Self::TooSlow(_) | Self::Status { .. } => Blame::Dependency,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The checks that every site has: database, Redis, memory, disk (S30). Must not know who asks.
+//! The checks that every site has: database, Redis, memory, disk, jobs, mail, what it calls, and addresses that the
+//! operator names (S30). Must not know who asks.
 
 use std::{
     path::PathBuf,
@@ -6,10 +7,19 @@ use std::{
 };
 
 use deadpool_redis::redis::cmd;
+use reqwest::{Client, redirect::Policy};
 use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 
 use super::{Check, Outcome};
-use crate::platform::{db::Db, kv::Kv};
+use crate::platform::{
+    db::Db,
+    jobs,
+    kv::Kv,
+    notify::Mailer,
+    resilience::{breaker::State, dependencies::Dependencies},
+    tls,
+};
+use url::Url;
 
 /// A database that takes longer to answer is degraded.
 const DATABASE_SLOW: Duration = Duration::from_millis(100);
@@ -20,6 +30,15 @@ const MEMORY_UNHEALTHY: f64 = 90.0;
 /// Disk in use, in percent.
 const DISK_DEGRADED: f64 = 85.0;
 const DISK_UNHEALTHY: f64 = 95.0;
+
+/// Jobs that are due, and how long the oldest has waited, from which on the queue is degraded.
+const JOBS_DUE: i64 = 1_000;
+const JOBS_LATE: Duration = Duration::from_secs(300);
+/// Jobs given up within an hour from which on it is: a single one is a letter to an address that is none.
+const JOBS_GIVEN_UP: i64 = 5;
+/// An address that the operator names: how long it may take, and how often it is asked.
+const URL_LIMIT: Duration = Duration::from_secs(5);
+const URL_EVERY: Duration = Duration::from_secs(60);
 
 fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100_000.0).round() / 100.0
@@ -65,7 +84,9 @@ pub fn redis(kv: Kv) -> Check {
             }
         }
     };
-    Check::new("redis", run).paced(Duration::from_secs(2), Duration::from_secs(15))
+    Check::new("redis", run)
+        .paced(Duration::from_secs(2), Duration::from_secs(15))
+        .on_demand()
 }
 
 fn graded(percent: f64, degraded: f64, unhealthy: f64, what: &str) -> Outcome {
@@ -132,16 +153,166 @@ pub fn disk(folder: PathBuf) -> Check {
     Check::new("disk", run).paced(Duration::from_secs(5), Duration::from_secs(60))
 }
 
+/// The job queue: each 30 s. Degraded while work piles up, nobody takes it, or much of it is given up.
+pub fn jobs(db: Db) -> Check {
+    let run = move || {
+        let db = db.clone();
+        async move {
+            let backlog = match db.conn().await {
+                Ok(mut conn) => jobs::backlog(&mut conn).await,
+                Err(error) => Err(error),
+            };
+            match backlog {
+                Ok(backlog) => of_backlog(&backlog),
+                Err(error) => Outcome::unhealthy(error.to_string()),
+            }
+        }
+    };
+    Check::new("jobs", run).needs("database")
+}
+
+fn of_backlog(backlog: &jobs::Backlog) -> Outcome {
+    let outcome = if backlog.oldest_seconds > JOBS_LATE.as_secs_f64() {
+        Outcome::degraded(format!(
+            "A job has waited for {:.0} minutes.",
+            backlog.oldest_seconds / 60.0
+        ))
+    } else if backlog.due > JOBS_DUE {
+        Outcome::degraded(format!("{} jobs wait.", backlog.due))
+    } else if backlog.given_up >= JOBS_GIVEN_UP {
+        Outcome::degraded(format!(
+            "{} jobs were given up within an hour.",
+            backlog.given_up
+        ))
+    } else {
+        Outcome::healthy()
+    };
+    outcome
+        .with("due", backlog.due)
+        .with("oldestSeconds", backlog.oldest_seconds.round())
+        .with("running", backlog.running)
+        .with("givenUpLastHour", backlog.given_up)
+}
+
+/// The mail server: each 60 s. Only where letters leave by one.
+pub fn mail(mailer: Mailer) -> Check {
+    let run = move || {
+        let mailer = mailer.clone();
+        async move {
+            match mailer.probe().await {
+                Some(Err(error)) => Outcome::unhealthy(error.to_string()),
+                Some(Ok(())) | None => Outcome::healthy(),
+            }
+        }
+    };
+    Check::new("mail", run).paced(Duration::from_secs(10), Duration::from_secs(60))
+}
+
+/// Everything outside that is called: degraded while a breaker is open. Each 5 s, since it only looks at what is known.
+pub fn dependencies(dependencies: Dependencies) -> Check {
+    let run = move || {
+        let list = dependencies.list();
+        let open: Vec<String> = list
+            .iter()
+            .filter(|dependency| dependency.breaker.state == State::Open)
+            .map(|dependency| dependency.name.clone())
+            .collect();
+        let outcome = if open.is_empty() {
+            Outcome::healthy()
+        } else {
+            Outcome::degraded(format!("Not called at present: {}.", open.join(", ")))
+        };
+        std::future::ready(outcome.with("open", open).with("total", list.len()))
+    };
+    Check::new("dependencies", run)
+        .paced(Duration::from_secs(1), Duration::from_secs(5))
+        .on_demand()
+}
+
+/// A client for the addresses that the operator names: these may be private, so that nothing guards it; it follows no
+/// redirect, and keeps no connection.
+///
+/// # Errors
+/// What is wrong with the machine's TLS, in a sentence.
+pub fn url_client(agent: &str) -> anyhow::Result<Client> {
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls::client()?)
+        .user_agent(agent)
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        .pool_max_idle_per_host(0)
+        .timeout(URL_LIMIT)
+        .build()?;
+    Ok(client)
+}
+
+/// An address that the operator names: degraded unless it answers 2xx. Strangers see `name`; the address is for operators.
+pub fn url(name: String, url: Url, client: Client) -> Check {
+    let run = move || {
+        let (url, client) = (url.clone(), client.clone());
+        async move {
+            let started = Instant::now();
+            // The path and the query may hold a key.
+            let host = url.host_str().unwrap_or_default().to_owned();
+            let outcome = match client.get(url).send().await {
+                Ok(answer) if answer.status().is_success() => Outcome::healthy(),
+                Ok(answer) => {
+                    Outcome::degraded(format!("{host} answers {}.", answer.status().as_u16()))
+                }
+                Err(error) if error.is_timeout() => {
+                    Outcome::degraded(format!("{host} does not answer in time."))
+                }
+                Err(error) if error.is_connect() => {
+                    Outcome::degraded(format!("{host} cannot be reached."))
+                }
+                Err(error) => Outcome::degraded(format!("{host}: {}.", error.without_url())),
+            };
+            outcome
+                .with("host", host)
+                .with("latencyMs", ms(started.elapsed()))
+        }
+    };
+    Check::new(name, run).paced(URL_LIMIT, URL_EVERY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::platform::health::Status;
 
     #[test]
-    fn fullness_is_graded_as_the_specification_says() {
+    fn s30_fullness_is_graded_as_the_specification_says() {
         let status = |percent| graded(percent, MEMORY_DEGRADED, MEMORY_UNHEALTHY, "It").status;
         assert_eq!(status(80.0), Status::Healthy);
         assert_eq!(status(80.1), Status::Degraded);
         assert_eq!(status(90.1), Status::Unhealthy);
+    }
+
+    #[test]
+    fn s30_a_queue_is_degraded_while_it_grows_stalls_or_fails() {
+        let well = jobs::Backlog {
+            due: JOBS_DUE,
+            oldest_seconds: 300.0,
+            running: 4,
+            given_up: JOBS_GIVEN_UP - 1,
+        };
+        assert_eq!(of_backlog(&well).status, Status::Healthy);
+        for backlog in [
+            jobs::Backlog {
+                due: JOBS_DUE + 1,
+                ..well
+            },
+            jobs::Backlog {
+                oldest_seconds: 301.0,
+                ..well
+            },
+            jobs::Backlog {
+                given_up: JOBS_GIVEN_UP,
+                ..well
+            },
+        ] {
+            assert_eq!(of_backlog(&backlog).status, Status::Degraded);
+        }
     }
 }

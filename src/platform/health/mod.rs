@@ -1,25 +1,27 @@
 //! Whether each part is well (S30): a registry of checks, each with its own time limit and pace. Must not know who asks.
 //!
-//! A check runs in the background at its interval, and again when somebody asks and the last result is older than a
-//! second; nobody waits longer than 1.5 s for that.
+//! A check runs in the background at its interval. A critical one, and one of a part of our own, runs again when somebody
+//! asks and the last result is older than a second, and nobody waits longer than 1.5 s for that; of any other the last
+//! result is told, so that no stranger makes the site ask others.
 
-pub mod checks;
+pub mod changes; // when a check has changed for good
+mod check; // one check
+pub mod checks; // the checks that every site has
+mod report; // what is told of them
 
 use std::{
     collections::{BTreeMap, HashMap},
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
-use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::{sync::broadcast, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cache::flight::{Flights, Turn};
+pub use check::{Check, Outcome, Status};
+pub use report::{CheckReport, Report, Summary};
 
 /// A result younger than this is not asked for again.
 const YOUNG: Duration = Duration::from_secs(1);
@@ -28,170 +30,15 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a result stays believable after its interval, should the next one not come.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// How a part is. The order is from well to ill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Well.
-    Healthy,
-    /// Slower or less than it should be.
-    Degraded,
-    /// Not there.
-    Unhealthy,
-}
-
-impl Status {
-    /// The word for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
-}
-
-/// What a check found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// How the part is.
+/// A result, as it is told to those who listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The check's name.
+    pub check: String,
+    /// How the part is; what is not critical is degraded at worst.
     pub status: Status,
-    /// A sentence for operators; `None` where all is well.
+    /// What was found, where it is not well.
     pub message: Option<String>,
-    /// Figures for operators.
-    pub details: Map<String, Value>,
-}
-
-impl Outcome {
-    /// All is well.
-    pub fn healthy() -> Self {
-        Self {
-            status: Status::Healthy,
-            message: None,
-            details: Map::new(),
-        }
-    }
-
-    /// Not as it should be.
-    pub fn degraded(message: impl Into<String>) -> Self {
-        Self {
-            status: Status::Degraded,
-            message: Some(message.into()),
-            details: Map::new(),
-        }
-    }
-
-    /// Failed.
-    pub fn unhealthy(message: impl Into<String>) -> Self {
-        Self {
-            status: Status::Unhealthy,
-            ..Self::degraded(message)
-        }
-    }
-
-    /// With a figure for operators.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.details.insert(name.to_owned(), value.into());
-        self
-    }
-}
-
-type Run = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
-
-/// One check.
-#[derive(Clone)]
-pub struct Check {
-    name: String,
-    critical: bool,
-    limit: Duration,
-    every: Duration,
-    needs: Vec<&'static str>,
-    run: Run,
-}
-
-impl Check {
-    /// A check that is not critical: what fails is degraded, not unhealthy. By default 5 s at most, each 30 s.
-    pub fn new<F, Fut>(name: impl Into<String>, run: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Outcome> + Send + 'static,
-    {
-        Self {
-            name: name.into(),
-            critical: false,
-            limit: Duration::from_secs(5),
-            every: Duration::from_secs(30),
-            needs: Vec::new(),
-            run: Arc::new(move || Box::pin(run())),
-        }
-    }
-
-    /// The site cannot do without it: ready only while it is well.
-    pub fn critical(mut self) -> Self {
-        self.critical = true;
-        self
-    }
-
-    /// Has failed after `limit`; runs each `every`.
-    pub fn paced(mut self, limit: Duration, every: Duration) -> Self {
-        self.limit = limit;
-        self.every = every;
-        self
-    }
-
-    /// While this other check is unhealthy, it says only that.
-    pub fn needs(mut self, other: &'static str) -> Self {
-        self.needs.push(other);
-        self
-    }
-}
-
-/// A check's last result.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckReport {
-    /// How the part is.
-    pub status: Status,
-    /// How long the check took, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub duration: Option<f64>,
-    /// When it ran.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_check: Option<String>,
-    /// What it found, for operators.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<Map<String, Value>>,
-    /// Whether the site cannot do without it.
-    #[serde(skip)]
-    pub critical: bool,
-}
-
-/// How many checks are how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// All.
-    pub total: usize,
-    /// Well.
-    pub healthy: usize,
-    /// Not as they should be.
-    pub degraded: usize,
-    /// Failed, and critical.
-    pub unhealthy: usize,
-}
-
-/// The whole.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
-    /// Unhealthy if a critical check failed, degraded if any other is not well.
-    pub status: Status,
-    /// When it was made.
-    pub timestamp: String,
-    /// Seconds since the start.
-    pub uptime: f64,
-    /// By name.
-    pub checks: BTreeMap<String, CheckReport>,
-    /// Counted.
-    pub summary: Summary,
 }
 
 #[derive(Clone)]
@@ -199,6 +46,7 @@ struct Last {
     outcome: Outcome,
     took: Duration,
     at: DateTime<Utc>,
+    began: Instant,
     seen: Instant,
 }
 
@@ -212,7 +60,11 @@ struct Inner {
     last: Mutex<HashMap<String, Last>>,
     flights: Flights<()>,
     tasks: Mutex<HashMap<String, AbortOnDropHandle<()>>>,
+    seen: broadcast::Sender<Seen>,
 }
+
+/// Results that are kept for those who listen and are slow; the oldest are lost.
+const HEARD: usize = 256;
 
 impl Default for Checks {
     fn default() -> Self {
@@ -222,6 +74,7 @@ impl Default for Checks {
             last: Mutex::default(),
             flights: Flights::default(),
             tasks: Mutex::default(),
+            seen: broadcast::Sender::new(HEARD),
         }))
     }
 }
@@ -229,8 +82,11 @@ impl Default for Checks {
 impl Checks {
     /// Adds a check and begins to run it; must be called on the main runtime. A check of the same name is replaced.
     pub fn register(&self, check: Check) {
-        let task = tokio::spawn(run_at_pace(Arc::downgrade(&self.0), check.clone()));
         let name = check.name.clone();
+        let mut lasts = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        lasts.remove(&name);
+        drop(lasts);
+        let task = tokio::spawn(run_at_pace(Arc::downgrade(&self.0), check.clone()));
         let mut checks = self
             .0
             .checks
@@ -246,6 +102,11 @@ impl Checks {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name, AbortOnDropHandle::new(task));
+    }
+
+    /// Every result from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Seen> {
+        self.0.seen.subscribe()
     }
 
     /// Seconds since the start.
@@ -279,10 +140,7 @@ impl Checks {
         let mut reports = BTreeMap::new();
         let mut summary = Summary::default();
         for (check, last) in checks.iter().zip(results) {
-            let status = match last.outcome.status {
-                Status::Unhealthy if !check.critical => Status::Degraded,
-                status => status,
-            };
+            let status = check.grade(last.outcome.status);
             summary.total += 1;
             match status {
                 Status::Healthy => summary.healthy += 1,
@@ -318,9 +176,14 @@ impl Checks {
 
     /// A result that is young, or the best that can be had soon.
     async fn result(&self, check: &Check) -> Last {
+        let young = if check.critical || check.on_demand {
+            YOUNG
+        } else {
+            check.every + check.limit + SLACK
+        };
         if let Some(last) = self
             .last(&check.name)
-            .filter(|last| last.seen.elapsed() < YOUNG)
+            .filter(|last| last.seen.elapsed() < young)
         {
             return last;
         }
@@ -343,16 +206,12 @@ impl Checks {
         .await;
         let last = self.last(&check.name);
         match last {
-            Some(last)
-                if asked.is_ok()
-                    || (!check.critical && last.seen.elapsed() < check.every + SLACK) =>
-            {
-                last
-            }
+            Some(last) if asked.is_ok() => last,
             _ => Last {
                 outcome: Outcome::unhealthy("There is no answer."),
                 took: PATIENCE,
                 at: Utc::now(),
+                began: Instant::now(),
                 seen: Instant::now(),
             },
         }
@@ -404,13 +263,26 @@ async fn run_once(inner: &Inner, check: &Check) {
         outcome,
         took: started.elapsed(),
         at: Utc::now(),
+        began: started,
         seen: Instant::now(),
     };
-    let before = inner
-        .last
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(check.name.clone(), last.clone());
+    let before = {
+        let mut lasts = inner.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that hung and ends now tells of a time before the newer one.
+        if lasts
+            .get(&check.name)
+            .is_some_and(|newer| newer.began > started)
+        {
+            return;
+        }
+        lasts.insert(check.name.clone(), last.clone())
+    };
+    // Nobody needs to listen.
+    let _ = inner.seen.send(Seen {
+        check: check.name.clone(),
+        status: check.grade(last.outcome.status),
+        message: last.outcome.message.clone(),
+    });
     let was = before.map(|b| b.outcome.status);
     let is = last.outcome.status;
     let message = last.outcome.message.as_deref().unwrap_or_default();
@@ -439,6 +311,8 @@ async fn run_at_pace(inner: Weak<Inner>, check: Check) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     fn fixed(name: &str, outcome: Outcome) -> Check {
@@ -446,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_critical_failure_is_unhealthy_and_nothing_hangs() {
+    async fn s30_only_a_critical_failure_is_unhealthy_and_nothing_hangs() {
         let checks = Checks::default();
         checks.register(fixed("database", Outcome::healthy().with("latencyMs", 1)).critical());
         checks.register(fixed("redis", Outcome::unhealthy("It is away.")));
@@ -476,7 +350,60 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_needs_another_says_so_and_a_panic_stays_inside() {
+    async fn s30_strangers_make_only_critical_checks_run_again() {
+        let checks = Checks::default();
+        let (ours, theirs) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let counting = |count: &Arc<AtomicU32>| {
+            let count = count.clone();
+            move || {
+                count.fetch_add(1, Ordering::SeqCst);
+                std::future::ready(Outcome::healthy())
+            }
+        };
+        checks.register(Check::new("ours", counting(&ours)).critical());
+        checks.register(Check::new("theirs", counting(&theirs)));
+        checks.report(false).await;
+        tokio::time::sleep(YOUNG + Duration::from_millis(50)).await;
+        let before = ours.load(Ordering::SeqCst);
+        let asked = theirs.load(Ordering::SeqCst);
+        checks.report(false).await;
+        assert_eq!(ours.load(Ordering::SeqCst), before + 1);
+        assert_eq!(theirs.load(Ordering::SeqCst), asked);
+    }
+
+    #[tokio::test]
+    async fn s30_a_run_that_hung_does_not_overwrite_a_newer_one() {
+        let checks = Checks::default();
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        let runs = Arc::new(AtomicU32::new(0));
+        let (open, counted) = (gate.clone(), runs.clone());
+        checks.register(
+            Check::new("slow at first", move || {
+                let (open, run) = (open.clone(), counted.fetch_add(1, Ordering::SeqCst));
+                async move {
+                    if run > 0 {
+                        return Outcome::healthy();
+                    }
+                    let _ = open.acquire().await;
+                    Outcome::unhealthy("That was long ago.")
+                }
+            })
+            .paced(Duration::from_secs(60), Duration::from_secs(60)),
+        );
+        while runs.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(checks.report(false).await.status, Status::Healthy);
+        gate.add_permits(1);
+        while gate.available_permits() == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(checks.report(false).await.status, Status::Healthy);
+    }
+
+    #[tokio::test]
+    async fn s30_what_needs_another_says_so_and_a_panic_stays_inside() {
         let checks = Checks::default();
         checks.register(fixed("database", Outcome::unhealthy("It is away.")).critical());
         checks.report(false).await;

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-pub use queries::{KindStats, Row, ScheduleRow, State};
+pub use queries::{Backlog, KindStats, Row, ScheduleRow, State};
 pub use registry::{Limits, Registry};
 pub use runner::Runner;
 
@@ -79,6 +79,8 @@ pub struct Job {
     pub payload: Value,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
 }
 
 impl Job {
@@ -145,12 +147,20 @@ pub async fn enqueue(db: impl PgExecutor<'_>, job: &NewJob<'_>) -> sqlx::Result<
     queries::insert(db, job).await
 }
 
-/// Figures by kind, for the console, metrics and health.
+/// Figures by kind, for the console and metrics.
 ///
 /// # Errors
 /// What the database said.
 pub async fn stats(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<KindStats>> {
     queries::stats(db).await
+}
+
+/// What waits and what was given up lately, for health.
+///
+/// # Errors
+/// What the database said.
+pub async fn backlog(db: impl PgExecutor<'_>) -> sqlx::Result<Backlog> {
+    queries::backlog(db).await
 }
 
 /// Up to `limit` jobs in one state (in any, for `None`) before the job `before`, newest first.

@@ -89,6 +89,19 @@ pub struct KindStats {
     pub overdue_seconds: Option<f64>,
 }
 
+/// How the queue is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backlog {
+    /// Jobs that are due and wait for a worker.
+    pub due: i64,
+    /// For how long the oldest of them has waited, in seconds.
+    pub oldest_seconds: f64,
+    /// Jobs at work.
+    pub running: i64,
+    /// Jobs that were given up in the last hour.
+    pub given_up: i64,
+}
+
 /// One periodic job.
 #[derive(Clone, Debug)]
 pub struct ScheduleRow {
@@ -144,7 +157,7 @@ pub(super) async fn claim(
                 run_at = now() + make_interval(secs => $3)
            FROM due
           WHERE j.id = due.id
-         RETURNING j.id, j.kind, j.payload, j.attempts",
+         RETURNING j.id, j.kind, j.payload, j.attempts, j.created_at",
         kinds,
         limit,
         LEASE.as_secs_f64(),
@@ -158,6 +171,7 @@ pub(super) async fn claim(
             kind: row.kind,
             payload: row.payload,
             attempt: row.attempts.unsigned_abs(),
+            created_at: row.created_at,
         })
         .collect())
 }
@@ -308,6 +322,26 @@ pub(super) async fn stats(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<KindStats
             ORDER BY kind"#
     )
     .fetch_all(db)
+    .await
+}
+
+/// Reads two partial indexes, however many jobs are done.
+pub(super) async fn backlog(db: impl PgExecutor<'_>) -> sqlx::Result<Backlog> {
+    sqlx::query_as!(
+        Backlog,
+        r#"SELECT count(*) FILTER (WHERE state = 'queued' AND run_at <= now()) AS "due!",
+                  coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'queued' AND run_at <= now())), 0)::float8
+                      AS "oldest_seconds!",
+                  count(*) FILTER (WHERE state = 'running') AS "running!",
+                  (SELECT count(*)
+                     FROM jobs
+                    WHERE state IN ('done', 'dead')
+                      AND state = 'dead'
+                      AND finished_at > now() - interval '1 hour') AS "given_up!"
+             FROM jobs
+            WHERE state IN ('queued', 'running')"#
+    )
+    .fetch_one(db)
     .await
 }
 

@@ -13,14 +13,17 @@ pub struct Limits {
     pub attempts: u32,
     /// The time of one attempt; at most three quarters of [`LEASE`].
     pub time: Duration,
+    /// How many of this kind one process does at a time, 1 or more; the other workers are left to other kinds.
+    pub at_once: usize,
 }
 
 impl Default for Limits {
-    /// Ten attempts (spread over some three hours), a minute each.
+    /// Ten attempts (spread over some three hours), a minute each, by as many workers as are free.
     fn default() -> Self {
         Self {
             attempts: 10,
             time: Duration::from_secs(60),
+            at_once: usize::MAX,
         }
     }
 }
@@ -56,6 +59,7 @@ impl Registry {
         let limits = Limits {
             attempts: limits.attempts.max(1),
             time: limits.time.min(LEASE * 3 / 4),
+            at_once: limits.at_once.max(1),
         };
         let handler: Handler = Arc::new(move |job| Box::pin(handler(job)));
         self.kinds.insert(kind, Kind { limits, handler });

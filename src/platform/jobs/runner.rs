@@ -40,13 +40,19 @@ pub struct Runner(Arc<Inner>);
 struct Inner {
     db: Db,
     registry: Registry,
+    /// The kinds that any number of workers may do.
     kinds: Vec<String>,
     slots: Arc<Semaphore>,
     size: usize,
     wake: Notify,
     tasks: Tasks,
-    /// What this process has at work: numbers and attempts.
-    working: Mutex<BTreeMap<i64, i32>>,
+    /// What this process has at work, by its number.
+    working: Mutex<BTreeMap<i64, Working>>,
+}
+
+struct Working {
+    attempt: i32,
+    kind: String,
 }
 
 impl Runner {
@@ -56,8 +62,9 @@ impl Runner {
             db,
             kinds: registry
                 .kinds
-                .keys()
-                .map(|kind| (*kind).to_owned())
+                .iter()
+                .filter(|(_, kind)| kind.limits.at_once >= size)
+                .map(|(name, _)| (*name).to_owned())
                 .collect(),
             registry,
             slots: Arc::new(Semaphore::new(size)),
@@ -79,15 +86,6 @@ impl Runner {
         self.0.wake.notify_one();
     }
 
-    /// Jobs at work in this process.
-    pub fn working(&self) -> usize {
-        self.0
-            .working
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-    }
-
     /// Gives back the jobs that are still at work, for another process to begin again. To be called once the tasks were
     /// given their time to stop.
     ///
@@ -100,10 +98,7 @@ impl Runner {
                 .working
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            working
-                .iter()
-                .map(|(id, attempt)| (*id, *attempt))
-                .collect()
+            working.iter().map(|(id, job)| (*id, job.attempt)).collect()
         };
         if !left.is_empty() {
             let released = queries::release(&mut self.0.db.conn().await?, &left).await?;
@@ -127,12 +122,7 @@ impl Runner {
                 () = token.cancelled() => break,
                 free = self.free_slots() => free,
             };
-            let jobs = queries::claim(&mut self.0.db.conn().await?, &self.0.kinds, free).await?;
-            let taken = jobs.len();
-            for job in jobs {
-                self.begin(job).await;
-            }
-            if i64::try_from(taken).is_ok_and(|taken| taken == free) {
+            if self.claim(free).await? == free {
                 continue;
             }
             tokio::select! {
@@ -145,9 +135,41 @@ impl Runner {
     }
 
     /// Waits until a worker is free, and tells how many are.
-    async fn free_slots(&self) -> i64 {
+    async fn free_slots(&self) -> usize {
         drop(self.0.slots.acquire().await);
-        i64::try_from(self.0.slots.available_permits().clamp(1, self.0.size)).unwrap_or(1)
+        self.0.slots.available_permits().clamp(1, self.0.size)
+    }
+
+    /// Takes up to `free` jobs and begins them; gives how many. Kinds that have a bound come last, each within it.
+    async fn claim(&self, free: usize) -> sqlx::Result<usize> {
+        let mut taken = self.claim_of(&self.0.kinds, free).await?;
+        for (name, kind) in &self.0.registry.kinds {
+            let bound = kind.limits.at_once;
+            let room = bound.saturating_sub(self.at_work(name)).min(free - taken);
+            if bound < self.0.size && room > 0 {
+                taken += self.claim_of(&[(*name).to_owned()], room).await?;
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn claim_of(&self, kinds: &[String], most: usize) -> sqlx::Result<usize> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let jobs = queries::claim(&mut self.0.db.conn().await?, kinds, most).await?;
+        let taken = jobs.len();
+        for job in jobs {
+            self.begin(job).await;
+        }
+        Ok(taken)
+    }
+
+    fn at_work(&self, kind: &str) -> usize {
+        let working = self
+            .0
+            .working
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        working.values().filter(|job| job.kind == kind).count()
     }
 
     async fn begin(&self, job: Job) {
@@ -163,6 +185,10 @@ impl Runner {
             runner.perform(&kind, &job).await;
             runner.working_on(&job, false);
             drop(slot);
+            if kind.limits.at_once < runner.0.size {
+                // The next of its kind was not taken while this one ran.
+                runner.wake();
+            }
         });
     }
 
@@ -173,7 +199,9 @@ impl Runner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if begins {
-            working.insert(job.id, job.attempt.cast_signed());
+            let kind = job.kind.clone();
+            let attempt = job.attempt.cast_signed();
+            working.insert(job.id, Working { attempt, kind });
         } else {
             working.remove(&job.id);
         }

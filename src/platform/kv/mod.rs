@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, Arg, Cmd, FromRedisValue, RedisError, Script, ScriptInvocation};
@@ -24,7 +24,6 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::probe::{Failure, Pace, Probe};
-use super::resilience::breaker::{Forced, Outcome};
 pub use subscription::Subscription;
 
 /// Why a call gave nothing.
@@ -171,14 +170,13 @@ impl Kv {
         Fut: Future<Output = Result<T, RedisError>>,
     {
         let inner = &*self.inner;
-        if !self.is_up() {
-            inner.guard.note_refused();
-            let reason = inner
-                .probe
-                .last_failure()
-                .map_or_else(String::new, |failure| failure.reason);
+        let Some(pass) = inner.guard.admit(inner.probe.is_up()) else {
+            let reason = inner.probe.last_failure().map_or_else(
+                || "commands keep failing".to_owned(),
+                |failure| failure.reason,
+            );
             return Err(Error::Unavailable(reason));
-        }
+        };
         let span = tracing::debug_span!(
             "redis",
             otel.kind = "client",
@@ -186,7 +184,6 @@ impl Kv {
             db.system.name = "redis",
             db.operation.name = operation,
         );
-        let began = Instant::now();
         let outcome = timeout(inner.timeout, async {
             let connection = inner.connection().await?;
             call(connection).await.map_err(Error::from)
@@ -205,11 +202,9 @@ impl Kv {
         if let Err(Error::Unavailable(reason)) = &outcome {
             *inner.current() = None;
             inner.probe.suspect();
-            inner
-                .guard
-                .note(began.elapsed(), Outcome::Failure, Some(reason));
+            pass.failure(reason);
         } else {
-            inner.guard.note(began.elapsed(), Outcome::Success, None);
+            pass.success();
         }
         outcome
     }
@@ -261,12 +256,10 @@ impl Kv {
         .await
     }
 
-    /// Whether Redis answered when it was last asked, unless an operator has forced it; costs nothing.
+    /// Whether Redis answered when it was last asked, and does what it is asked, unless an operator has forced it; asks
+    /// nobody.
     pub fn is_up(&self) -> bool {
-        match self.inner.guard.forced() {
-            Some(forced) => forced == Forced::Closed,
-            None => self.inner.probe.is_up(),
-        }
+        self.inner.guard.is_up(self.inner.probe.is_up())
     }
 
     /// The newest time that it did not answer.

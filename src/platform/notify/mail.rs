@@ -44,10 +44,10 @@ pub enum Way {
 /// Why a letter did not leave.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It cannot be sent at all: mail is off, the address is none, or the server refused it for good.
+    /// It cannot be sent at all: mail is off, the address is none, or the server refused this recipient or this content.
     #[error("{0}")]
     Never(String),
-    /// It may leave later: the server is away or busy.
+    /// It may leave later: the server is away or busy, or does not want us, which an operator can mend.
     #[error("{0}")]
     Later(String),
 }
@@ -227,8 +227,15 @@ impl Mailer {
         }
         match outcome {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.is_permanent() => Err(SendError::Never(error.to_string())),
-            Ok(Err(error)) => Err(SendError::Later(error.to_string())),
+            Ok(Err(error)) => {
+                let sentence = error.to_string();
+                let refuses = |code| is_about_the_letter(u16::from(code), &sentence);
+                Err(if error.status().is_some_and(refuses) {
+                    SendError::Never(sentence)
+                } else {
+                    SendError::Later(sentence)
+                })
+            }
             Err(_) => Err(SendError::Later(
                 "the mail server did not answer in time".into(),
             )),
@@ -266,6 +273,23 @@ impl Mailer {
     }
 }
 
+/// Whether an answer refuses this recipient or this content for good, and not us: then every other letter would be refused
+/// too (RFC 5321, 4.2.3; RFC 4954, 6, for authentication; RFC 3463 for the longer codes in the text). Servers that will not
+/// relay say so in words, under the codes of unknown recipients.
+fn is_about_the_letter(code: u16, text: &str) -> bool {
+    const ABOUT_US: [&str; 7] = [
+        "relay",
+        "authenti",
+        "not logged in",
+        "log in",
+        "5.1.7 ", // the sender's address
+        "5.1.8 ", // the sender's system
+        "5.7.0 ", // security in general
+    ];
+    let text = text.to_ascii_lowercase();
+    matches!(code, 550..=554 | 556) && !ABOUT_US.iter().any(|sign| text.contains(sign))
+}
+
 /// `Auto-Submitted: auto-generated` (RFC 3834).
 #[derive(Clone)]
 struct AutoSubmitted;
@@ -281,5 +305,43 @@ impl lettre::message::header::Header for AutoSubmitted {
 
     fn display(&self) -> lettre::message::header::HeaderValue {
         lettre::message::header::HeaderValue::new(Self::name(), "auto-generated".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s38_only_a_refused_recipient_or_content_is_final() {
+        for (code, text) in [
+            (550, "5.1.1 <nobody@example.org>: no such user here"),
+            (551, "user not local"),
+            (552, "5.2.2 mailbox full"),
+            (553, "5.1.3 bad recipient address syntax"),
+            (554, "5.7.1 message content rejected as spam"),
+            (556, "5.1.10 recipient address has null MX"),
+        ] {
+            assert!(is_about_the_letter(code, text), "{code} {text}");
+        }
+        for (code, text) in [
+            (421, "4.3.2 shutting down"),
+            (451, "4.7.1 greylisted"),
+            (502, "command not implemented"),
+            (521, "host does not accept mail"),
+            (530, "5.7.0 authentication required"),
+            (534, "5.7.9 authentication mechanism is too weak"),
+            (535, "5.7.8 username and password not accepted"),
+            (538, "encryption required"),
+            (550, "5.7.1 Unable to relay"),
+            (550, "5.1.8 <us@example.org>: sender address rejected"),
+            (
+                553,
+                "sorry, that domain is not in my list of allowed relays",
+            ),
+            (554, "5.7.1 <a@example.org>: Relay access denied"),
+        ] {
+            assert!(!is_about_the_letter(code, text), "{code} {text}");
+        }
     }
 }

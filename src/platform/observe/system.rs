@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_sample_tells_of_the_machine_and_the_process() {
+    async fn s25_a_sample_tells_of_the_machine_and_the_process() {
         let system = System::default();
         let watch = tokio::spawn(system.watch());
         tokio::time::sleep(TICK * 2).await;

@@ -41,13 +41,6 @@ pub enum CallError<E> {
     Failed(E),
 }
 
-impl<E> CallError<E> {
-    /// Whether the dependency was not asked at all.
-    pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Full(_) | Self::Open(_))
-    }
-}
-
 impl<E: Fault> Fault for CallError<E> {
     fn is_retryable(&self) -> bool {
         match self {
@@ -153,6 +146,7 @@ impl Dependency {
             priority: Priority::Normal,
             within: None,
             once: false,
+            counted_if: None,
         }
     }
 
@@ -212,9 +206,10 @@ pub struct Call<'a> {
     priority: Priority,
     within: Option<Duration>,
     once: bool,
+    counted_if: Option<Box<dyn Fn() -> bool + Send + Sync + 'a>>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// Who else waits is let in before or after it.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
@@ -233,6 +228,13 @@ impl Call<'_> {
         self
     }
 
+    /// A failure of the dependency counts only if `counts` says so, which is asked once, when the call has failed: for what
+    /// speaks for a part of the dependency and not for all of it.
+    pub fn counted_if(mut self, counts: impl Fn() -> bool + Send + Sync + 'a) -> Self {
+        self.counted_if = Some(Box::new(counts));
+        self
+    }
+
     /// Makes the call; `attempt` is asked for each attempt anew.
     ///
     /// # Errors
@@ -244,8 +246,9 @@ impl Call<'_> {
         Fut: Future<Output = Result<T, E>>,
     {
         let Some(limit) = self.within else {
-            return self.guarded(attempt).await;
+            return self.guarded(attempt, None).await;
         };
+        let ends = Instant::now() + limit;
         let timeouts = self.dependency.0.timeouts.clone();
         let context = format!(
             "{}: {}, the queue included",
@@ -253,12 +256,17 @@ impl Call<'_> {
             self.context
         );
         timeouts
-            .run(context, limit, self.guarded(attempt))
+            .run(context, limit, self.guarded(attempt, Some(ends)))
             .await
             .unwrap_or_else(|ended| Err(CallError::Ended(ended)))
     }
 
-    async fn guarded<T, E, F, Fut>(self, attempt: F) -> Result<T, CallError<E>>
+    /// The call without the limit that the caller has set; `ends` is when that strikes.
+    async fn guarded<T, E, F, Fut>(
+        self,
+        attempt: F,
+        ends: Option<Instant>,
+    ) -> Result<T, CallError<E>>
     where
         E: Fault + fmt::Display,
         F: FnMut() -> Fut,
@@ -280,17 +288,20 @@ impl Call<'_> {
             .map_err(|open| refused(open.into()))?;
         let unfinished = Unfinished {
             dependency: self.dependency,
+            counted_if: self.counted_if.as_deref(),
             permit: Some(permit),
             began: Instant::now(),
         };
         let limits = self.dependency.inside().rules.timeout;
+        let total = Instant::now() + limits.total;
+        let ends = ends.map_or(total, |ends| ends.min(total));
         let context = format!("{}: {}, all attempts", shared.name, self.context);
         let outcome = shared
             .timeouts
             .run(
                 context,
                 limits.total,
-                self.attempts(limits.attempt, attempt),
+                self.attempts(limits.attempt, ends, attempt),
             )
             .await
             .unwrap_or_else(|ended| Err(CallError::Ended(ended)));
@@ -301,6 +312,7 @@ impl Call<'_> {
     async fn attempts<T, E, F, Fut>(
         &self,
         limit: Duration,
+        ends: Instant,
         mut attempt: F,
     ) -> Result<T, CallError<E>>
     where
@@ -328,17 +340,22 @@ impl Call<'_> {
                 settled => return settled,
             };
             failed += 1;
-            let Some(delay) = self.delay(failed, error.retry_after()) else {
+            let left = ends.saturating_duration_since(Instant::now());
+            let Some(delay) = self.delay(failed, error.retry_after(), left) else {
                 return Err(error);
             };
             tokio::time::sleep(delay).await;
         }
     }
 
-    /// How long to wait before the next attempt, if there is to be one.
-    fn delay(&self, failed: u32, asked: Option<Duration>) -> Option<Duration> {
+    /// How long to wait before the next attempt, if there is to be one: not where the wait alone uses up what is `left`, so
+    /// that nobody holds a slot for nothing.
+    fn delay(&self, failed: u32, asked: Option<Duration>, left: Duration) -> Option<Duration> {
         let mut inside = self.dependency.inside();
         let delay = inside.rules.retry.delay(failed, rand::random(), asked)?;
+        if delay >= left {
+            return None;
+        }
         if !inside.budget.withdraw(self.dependency.0.started.elapsed()) {
             inside.retries.over_budget += 1;
             return None;
@@ -352,6 +369,7 @@ impl Call<'_> {
 /// used up says that the dependency did not answer in time only where that was much.
 struct Unfinished<'a> {
     dependency: &'a Dependency,
+    counted_if: Option<&'a (dyn Fn() -> bool + Send + Sync + 'a)>,
     permit: Option<breaker::Permit>,
     began: Instant,
 }
@@ -367,11 +385,15 @@ impl Unfinished<'_> {
                 permit.success();
                 self.dependency.note(Sample::Ok(took));
             }
-            Some((Blame::Dependency, error)) => {
-                permit.failure(error.to_string());
-                self.dependency.note(Sample::Failed(took));
-            }
+            Some((Blame::Dependency, error)) => self.fail(permit, took, error.to_string()),
             Some((Blame::Caller, _)) => drop(permit),
+        }
+    }
+
+    fn fail(&self, permit: breaker::Permit, took: Duration, reason: String) {
+        if self.counted_if.is_none_or(|counts| counts()) {
+            permit.failure(reason);
+            self.dependency.note(Sample::Failed(took));
         }
     }
 }
@@ -383,8 +405,109 @@ impl Drop for Unfinished<'_> {
         if let Some(permit) = self.permit.take()
             && took >= attempt / 2
         {
-            permit.failure(format!("given up after {} ms", took.as_millis()));
-            self.dependency.note(Sample::Failed(took));
+            self.fail(
+                permit,
+                took,
+                format!("given up after {} ms", took.as_millis()),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+    #[error("busy")]
+    struct Busy(Option<Duration>);
+
+    impl Fault for Busy {
+        fn is_retryable(&self) -> bool {
+            true
+        }
+
+        fn retry_after(&self) -> Option<Duration> {
+            self.0
+        }
+
+        fn blame(&self) -> Blame {
+            Blame::Dependency
+        }
+    }
+
+    fn dependency(total: Duration) -> Dependency {
+        let mut rules = Rules::default();
+        rules.timeout.total = total;
+        rules.timeout.attempt = Duration::from_millis(400);
+        rules.retry.base = Duration::ZERO;
+        Dependency::new("test", rules, Timeouts::default())
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn s19_a_wait_that_is_longer_than_the_time_left_is_not_begun() {
+        for (total, within) in [(LONG, Some(Duration::from_secs(8))), (LONG / 4, None)] {
+            let dependency = dependency(total);
+            let mut call = dependency.call("a page");
+            if let Some(within) = within {
+                call = call.within(within);
+            }
+            let asked = AtomicU32::new(0);
+            let began = Instant::now();
+            let outcome: Result<(), _> = call
+                .run(|| {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    async { Err(Busy(Some(Duration::from_secs(10)))) }
+                })
+                .await;
+            assert_eq!(
+                outcome,
+                Err(CallError::Failed(Busy(Some(Duration::from_secs(10)))))
+            );
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+            assert!(began.elapsed() < Duration::from_secs(5), "at once");
+            let retries = dependency.status().retries.expect("counted");
+            assert_eq!(retries.retried, 0, "the budget is not touched");
+        }
+    }
+
+    #[tokio::test]
+    async fn s22_what_fails_counts_only_where_the_caller_says_so_however_it_ends() {
+        let dependency = dependency(LONG);
+        // More than half of an attempt's, less than all of it.
+        let limit = Duration::from_millis(250);
+        for (counts, failures) in [(false, 0), (true, 3)] {
+            let failed: Result<(), _> = dependency
+                .call("answered")
+                .counted_if(|| counts)
+                .once()
+                .run(|| async { Err(Busy(None)) })
+                .await;
+            assert!(matches!(failed, Err(CallError::Failed(_))));
+            let late: Result<(), CallError<Busy>> = dependency
+                .call("too late")
+                .counted_if(|| counts)
+                .once()
+                .run(pending)
+                .await;
+            assert!(matches!(late, Err(CallError::Attempt(_))));
+            let cut: Result<(), CallError<Busy>> = dependency
+                .call("cut")
+                .counted_if(|| counts)
+                .within(limit)
+                .run(pending)
+                .await;
+            assert!(matches!(cut, Err(CallError::Ended(_))));
+            let status = dependency.status();
+            assert_eq!(status.breaker.failures, failures);
+            assert_eq!(status.health.calls as u64, failures);
         }
     }
 }

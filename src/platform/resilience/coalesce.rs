@@ -8,90 +8,52 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
-use tokio::sync::oneshot;
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{runtime::Handle, sync::oneshot};
 
-/// The work broke (a panic): nobody can have its outcome.
+use crate::platform::cache::flight::{Flights, Turn};
+
+/// The work broke (a panic, or the end of the process): nobody can have its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the shared work broke")]
 pub struct Broken;
 
-type Running<V> = Shared<BoxFuture<'static, Result<V, Broken>>>;
-type Flights<K, V> = Arc<Mutex<HashMap<K, Running<V>>>>;
-
 /// Single flight: while work for a key runs, all who ask wait for its one outcome. Nothing is kept after it.
-pub struct SingleFlight<K, V>(Flights<K, V>);
-
-impl<K, V> Clone for SingleFlight<K, V> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
+#[derive(Clone)]
+pub struct SingleFlight<V> {
+    flights: Flights<V>,
+    runtime: Handle,
 }
 
-impl<K, V> Default for SingleFlight<K, V> {
-    fn default() -> Self {
-        Self(Arc::default())
+impl<V: Clone + Send + Sync + 'static> SingleFlight<V> {
+    /// Nothing runs yet. The work will run on this runtime, whoever begins it, and does not end with the thread of one of
+    /// those who wait.
+    pub fn on(runtime: Handle) -> Self {
+        Self {
+            flights: Flights::default(),
+            runtime,
+        }
     }
-}
 
-impl<K, V> SingleFlight<K, V>
-where
-    K: Clone + Eq + Hash + Send + 'static,
-    V: Clone + Send + Sync + 'static,
-{
     /// The outcome of `work`, or of the equal work that runs already. It is a task of its own, so that it goes on when
     /// the one who began it goes away.
     ///
     /// # Errors
     /// [`Broken`] if it panicked.
-    pub async fn run<F, Fut>(&self, key: K, work: F) -> Result<V, Broken>
+    pub async fn run<F, Fut>(&self, key: &str, work: F) -> Result<V, Broken>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = V> + Send + 'static,
     {
-        let running = {
-            let mut flights = lock(&self.0);
-            match flights.get(&key) {
-                Some(running) => running.clone(),
-                None => {
-                    let landing = Landing {
-                        flights: self.0.clone(),
-                        key: key.clone(),
-                    };
-                    let work = work();
-                    let task = tokio::spawn(async move {
-                        let _landing = landing;
-                        work.await
-                    });
-                    let running = task.map(|ended| ended.map_err(|_| Broken)).boxed().shared();
-                    flights.insert(key, running.clone());
-                    running
-                }
+        let follow = match self.flights.join(key) {
+            Turn::Follow(follow) => follow,
+            Turn::Lead(lead) => {
+                let (follow, work) = (lead.follow(), work());
+                self.runtime.spawn(async move { lead.land(work.await) });
+                follow
             }
         };
-        running.await
-    }
-
-    /// How many run now.
-    pub fn running(&self) -> usize {
-        lock(&self.0).len()
-    }
-}
-
-/// Takes a flight off the list when its work ends, also by a panic.
-struct Landing<K: Eq + Hash, V> {
-    flights: Flights<K, V>,
-    key: K,
-}
-
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
-    fn drop(&mut self) {
-        let landed = lock(&self.flights).remove(&self.key);
-        // Outside the lock: it may be the last holder of the outcome.
-        drop(landed);
+        follow.landed().await.ok_or(Broken)
     }
 }
 
@@ -114,6 +76,7 @@ type Answer<V, E> = Result<Option<V>, E>;
 pub struct Batch<K, V, E> {
     lookup: Arc<Lookup<K, V, E>>,
     pending: Arc<Mutex<Pending<K, V, E>>>,
+    runtime: Handle,
 }
 
 /// Most ids in one lookup.
@@ -129,6 +92,7 @@ impl<K, V, E> Clone for Batch<K, V, E> {
         Self {
             lookup: self.lookup.clone(),
             pending: self.pending.clone(),
+            runtime: self.runtime.clone(),
         }
     }
 }
@@ -139,7 +103,8 @@ where
     V: Clone + Send + 'static,
     E: Clone + Send + 'static,
 {
-    /// Gathers what `lookup` looks up: it is given ids, each once, and gives what it finds.
+    /// Gathers what `lookup` looks up: it is given ids, each once, and gives what it finds. Must be called on the main
+    /// runtime, where the lookups run.
     pub fn new<F, Fut>(lookup: F) -> Self
     where
         F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
@@ -151,6 +116,7 @@ where
                 running: false,
                 waiting: HashMap::new(),
             })),
+            runtime: Handle::current(),
         }
     }
 
@@ -166,13 +132,16 @@ where
             !std::mem::replace(&mut pending.running, true)
         };
         if begin {
-            tokio::spawn(self.clone().work());
+            self.runtime.spawn(self.clone().work());
         }
         told.await.map_err(|_| Broken)?.map_err(LookupError::Failed)
     }
 
     async fn work(self) {
-        let _end = End(&self.pending);
+        let mut end = End {
+            pending: &self.pending,
+            is_early: true,
+        };
         loop {
             let mut batch = HashMap::new();
             {
@@ -186,6 +155,7 @@ where
                 }
                 if batch.is_empty() {
                     pending.running = false;
+                    end.is_early = false;
                     return;
                 }
             }
@@ -204,13 +174,17 @@ where
     }
 }
 
-/// When the gathering ends by a panic, those who wait are told (their senders are dropped) and the next begins anew.
-struct End<'a, K, V, E>(&'a Mutex<Pending<K, V, E>>);
+/// When the gathering ends early (a panic, or its task is dropped), those who wait are told (their senders are dropped)
+/// and the next begins anew.
+struct End<'a, K, V, E> {
+    pending: &'a Mutex<Pending<K, V, E>>,
+    is_early: bool,
+}
 
 impl<K, V, E> Drop for End<'_, K, V, E> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut pending = lock(self.0);
+        if self.is_early {
+            let mut pending = lock(self.pending);
             pending.running = false;
             pending.waiting.clear();
         }
@@ -233,10 +207,10 @@ mod tests {
     #[tokio::test]
     async fn s23_equal_work_is_done_once_and_again_afterwards() {
         let (flights, made) = (
-            SingleFlight::<&str, usize>::default(),
+            SingleFlight::<usize>::on(Handle::current()),
             Arc::new(AtomicUsize::new(0)),
         );
-        let ask = |key| {
+        let ask = |key: &'static str| {
             let (flights, made) = (flights.clone(), made.clone());
             async move {
                 flights
@@ -249,35 +223,99 @@ mod tests {
         };
         let all = join_all((0..500).map(|_| ask("a"))).await;
         assert!(all.iter().all(|outcome| *outcome == Ok(0)));
-        assert_eq!(flights.running(), 0);
+        assert_eq!(flights.flights.count(), 0);
         assert_eq!(ask("a").await, Ok(1));
     }
 
     #[tokio::test]
     async fn s23_work_outlives_who_began_it_and_a_panic_is_told() {
-        let flights = SingleFlight::<u8, u8>::default();
+        let flights = SingleFlight::<u8>::on(Handle::current());
         let gate = Arc::new(Semaphore::new(0));
         let first = tokio::spawn({
             let (flights, gate) = (flights.clone(), gate.clone());
             async move {
                 flights
-                    .run(1, || async move { gate.acquire().await.map_or(0, |_| 7) })
+                    .run("1", || async move { gate.acquire().await.map_or(0, |_| 7) })
                     .await
             }
         });
-        while flights.running() == 0 {
+        while flights.flights.count() == 0 {
             tokio::task::yield_now().await;
         }
         first.abort();
         let _ = first.await;
-        let second = flights.run(1, || async { 9 });
+        let second = flights.run("1", || async { 9 });
         gate.add_permits(1);
         assert_eq!(second.await, Ok(7));
         assert_eq!(
-            flights.run(2, || async { panic!("for the test") }).await,
+            flights.run("2", || async { panic!("for the test") }).await,
             Err(Broken)
         );
-        assert_eq!(flights.run(2, || async { 3 }).await, Ok(3));
+        assert_eq!(flights.run("2", || async { 3 }).await, Ok(3));
+    }
+
+    #[test]
+    fn s23_work_does_not_end_with_the_runtime_of_who_began_it() {
+        let main = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .expect("a runtime");
+        let worker = || {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime")
+        };
+        let (flights, gate) = main.block_on(async {
+            (
+                SingleFlight::<u8>::on(Handle::current()),
+                Arc::new(Semaphore::new(0)),
+            )
+        });
+        let first = worker();
+        let (begun, opened) = (flights.clone(), gate.clone());
+        first.block_on(async move {
+            let run = begun.run(
+                "1",
+                || async move { opened.acquire().await.map_or(0, |_| 7) },
+            );
+            assert!(run.now_or_never().is_none());
+        });
+        drop(first);
+        let second = worker().block_on(async {
+            let mut run = Box::pin(flights.run("1", || async { 9 }));
+            assert!((&mut run).now_or_never().is_none(), "it still runs");
+            gate.add_permits(1);
+            run.await
+        });
+        assert_eq!(second, Ok(7));
+    }
+
+    #[test]
+    fn s23_lookups_go_on_after_the_end_of_a_runtime_in_the_midst_of_one() {
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime")
+        };
+        let (first, second) = (runtime(), runtime());
+        let mut batch = first.block_on(async {
+            Batch::<u32, u32, ()>::new(|keys| async move {
+                if keys.contains(&1) {
+                    std::future::pending::<()>().await;
+                }
+                Ok(keys.into_iter().map(|key| (key, key)).collect())
+            })
+        });
+        let asked = batch.clone();
+        first.block_on(async move {
+            tokio::spawn(async move { asked.load(1).await });
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        });
+        assert!(lock(&batch.pending).running);
+        drop(first);
+        batch.runtime = second.handle().clone();
+        assert_eq!(second.block_on(batch.load(2)), Ok(Some(2)));
     }
 
     #[tokio::test]

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_named_is_changed_and_the_rest_stays() {
+    fn s22_what_is_named_is_changed_and_the_rest_stays() {
         let changes = json!({ "breaker": { "reset": 0.5 }, "bulkhead": { "running": 2 } });
         let rules = Rules::default().changed_by(&changes).expect("valid");
         assert_eq!(rules.breaker.reset, Duration::from_millis(500));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_changes_nothing() {
+    fn s22_what_makes_no_sense_changes_nothing() {
         for changes in [
             json!({ "braeker": {} }),
             json!({ "breaker": { "reset": -1 } }),

@@ -52,7 +52,7 @@ pub fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let id = &Context::get(&request).id;
     if status.is_server_error() {
         match (error, response.error()) {
-            (Some(error @ Error::Unavailable(_)), _) => {
+            (Some(error @ (Error::Unavailable(_) | Error::Elsewhere(_))), _) => {
                 tracing::warn!(request.id = %id, error = %error, "unavailable")
             }
             (Some(error), _) => tracing::error!(request.id = %id, error = %error, "failed"),

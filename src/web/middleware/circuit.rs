@@ -19,7 +19,8 @@ use crate::{
 type Answer = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, ActixError>>;
 
 /// What a route is wrapped with, inside its guard; `name` is that of the breaker among the dependencies. A status of 500
-/// or above is a failure.
+/// or above is a failure, unless somebody else's site is the reason ([`Error::Elsewhere`]): whoever asks chooses that, and
+/// must not be able to close the route for all.
 pub fn circuit<B>(
     name: &'static str,
 ) -> impl Fn(ServiceRequest, Next<B>) -> Answer + Clone + 'static
@@ -53,7 +54,13 @@ async fn guarded<B: MessageBody + 'static>(
     };
     let began = tokio::time::Instant::now();
     let response = next.call(request).await?.map_into_boxed_body();
-    if response.status().is_server_error() {
+    let error = response.response().error();
+    let elsewhere = error
+        .and_then(|error| error.as_error::<Error>())
+        .is_some_and(|error| matches!(error, Error::Elsewhere(_)));
+    if elsewhere {
+        drop(permit);
+    } else if response.status().is_server_error() {
         permit.failure(
             response
                 .response()

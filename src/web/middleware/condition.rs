@@ -49,7 +49,7 @@ fn is_closed(request: &ServiceRequest) -> bool {
 }
 
 fn is_open(path: &str) -> bool {
-    const PAGES: [&str; 8] = [
+    const PAGES: [&str; 10] = [
         "/login",
         "/signup",
         "/setup",
@@ -58,6 +58,9 @@ fn is_open(path: &str) -> bool {
         "/guidelines",
         "/privacy",
         "/theme",
+        // Whoever watches over the site is no member.
+        "/health",
+        "/api/health",
     ];
     const BELOW: [&str; 3] = ["/static/", "/password/reset/", "/email/verify/"];
     PAGES.contains(&path) || BELOW.iter().any(|prefix| path.starts_with(prefix))
@@ -83,6 +86,8 @@ mod tests {
             "/password/reset/abc",
             "/static/app.css",
             "/about",
+            "/health",
+            "/api/health",
         ] {
             assert!(is_open(open), "{open}");
         }

@@ -51,6 +51,8 @@ fn class_of(request: &ServiceRequest) -> Option<Class> {
         path if path.starts_with("/api/") => Some(Class::Api),
         _ if !request.method().is_safe() => Some(Class::Write),
         "/search" => Some(Class::Search),
+        // It asks somebody else's site.
+        "/submit/title" => Some(Class::Api),
         _ => None,
     }
 }

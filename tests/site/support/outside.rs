@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -20,6 +23,7 @@ pub struct Outside {
     /// Its port.
     pub port: u16,
     hits: Arc<Mutex<HashMap<String, usize>>>,
+    taken: Arc<Mutex<Vec<String>>>,
     gate: Arc<Semaphore>,
     task: JoinHandle<()>,
 }
@@ -36,15 +40,17 @@ impl Outside {
         let port = listener.local_addr().expect("an address").port();
         let hits = Arc::new(Mutex::new(HashMap::new()));
         let gate = Arc::new(Semaphore::new(0));
-        let (counted, open) = (hits.clone(), gate.clone());
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let (counted, open, kept) = (hits.clone(), gate.clone(), taken.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, counted.clone(), open.clone()));
+                tokio::spawn(answer(stream, counted.clone(), kept.clone(), open.clone()));
             }
         });
         Self {
             port,
             hits,
+            taken,
             gate,
             task,
         }
@@ -63,6 +69,11 @@ impl Outside {
             .get(path)
             .copied()
             .unwrap_or_default()
+    }
+
+    /// The bodies that `/hook` has taken, oldest first.
+    pub fn taken(&self) -> Vec<String> {
+        self.taken.lock().expect("no panic before").clone()
     }
 
     /// Lets so many of those who wait at `/gate` through.
@@ -93,6 +104,35 @@ fn bomb(megabytes: u32) -> Vec<u8> {
     packed.finish().expect("memory takes it")
 }
 
+fn brotli_bomb(megabytes: usize) -> Vec<u8> {
+    let mut packed = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut packed, 4_096, 1, 22);
+    let spaces = vec![b' '; megabytes << 20];
+    writer.write_all(&spaces).expect("memory takes it");
+    drop(writer);
+    packed
+}
+
+fn deflate_bomb(megabytes: usize) -> Vec<u8> {
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+    let spaces = vec![b' '; megabytes << 20];
+    packed.write_all(&spaces).expect("memory takes it");
+    packed.finish().expect("memory takes it")
+}
+
+/// The body that a request's head announces.
+async fn body(head: &str, stream: &mut TcpStream) -> String {
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, length)| length.parse().ok())
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.expect("the whole body");
+    String::from_utf8(body).expect("text")
+}
+
 fn redirect(to: &str) -> Vec<u8> {
     format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }
@@ -100,6 +140,7 @@ fn redirect(to: &str) -> Vec<u8> {
 async fn answer(
     mut stream: TcpStream,
     hits: Arc<Mutex<HashMap<String, usize>>>,
+    taken: Arc<Mutex<Vec<String>>>,
     gate: Arc<Semaphore>,
 ) {
     let mut head = Vec::new();
@@ -131,12 +172,21 @@ async fn answer(
         }
         "/flaky" => page(PAGE.as_bytes(), ""),
         "/fail" => b"HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        // A receiver of messages that is busy at first.
+        "/hook" if hit < 2 => b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        "/hook" => {
+            let body = body(&head, &mut stream).await;
+            taken.lock().expect("no panic before").push(body);
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()
+        }
         "/missing" => b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
         "/there" => redirect("/page"),
         "/loop" => redirect("/loop"),
         "/private" => redirect("http://10.0.0.1/"),
         "/metadata" => redirect("http://0xA9FEA9FE/latest/meta-data/"),
         "/file" => redirect("file:///etc/passwd"),
+        "/inside" => redirect("http://inside.test/"),
+        "/long" => redirect(&format!("/page?{}", "x".repeat(2_000))),
         "/other-port" => redirect("http://127.0.0.1:22/"),
         "/nowhere" => b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
         "/pdf" => {
@@ -145,6 +195,13 @@ async fn answer(
         }
         "/untyped" => b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n%PDF".to_vec(),
         "/bomb" => page(&bomb(4), "content-encoding: gzip\r\n"),
+        "/bomb-br" => page(&brotli_bomb(4), "content-encoding: br\r\n"),
+        "/bomb-deflate" => page(&deflate_bomb(4), "content-encoding: deflate\r\n"),
+        "/bomb-zstd" => {
+            let spaces = vec![b' '; 4 << 20];
+            let packed = zstd::encode_all(&spaces[..], 1).expect("memory takes it");
+            page(&packed, "content-encoding: zstd\r\n")
+        }
         "/not-gzip" => page(b"this is not packed", "content-encoding: gzip\r\n"),
         "/bad-chunk" => {
             format!("{ok}transfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n").into_bytes()

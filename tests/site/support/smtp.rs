@@ -33,6 +33,7 @@ pub struct SmtpSink {
     port: u16,
     letters: Arc<Mutex<Vec<Received>>>,
     refusals: Arc<AtomicU32>,
+    refusal: Arc<Mutex<&'static str>>,
 }
 
 impl SmtpSink {
@@ -43,6 +44,7 @@ impl SmtpSink {
             port: listener.local_addr().expect("bound").port(),
             letters: Arc::default(),
             refusals: Arc::default(),
+            refusal: Arc::new(Mutex::new("451 later")),
         };
         let serving = sink.clone();
         tokio::spawn(async move {
@@ -64,6 +66,12 @@ impl SmtpSink {
         self.refusals.store(count, Ordering::SeqCst);
     }
 
+    /// Answers the next `count` letters with these words.
+    pub fn refuse_with(&self, words: &'static str, count: u32) {
+        *self.refusal.lock().expect("no panic before") = words;
+        self.refuse(count);
+    }
+
     /// All letters that were taken, oldest first.
     pub fn letters(&self) -> Vec<Received> {
         self.letters.lock().expect("no panic before").clone()
@@ -76,13 +84,15 @@ impl SmtpSink {
         write.write_all(b"220 sink\r\n").await?;
         while let Some(line) = lines.next_line().await? {
             let upper = line.to_ascii_uppercase();
+            let refusal = *self.refusal.lock().expect("no panic before");
+            let refusal = format!("{refusal}\r\n");
             let answer: &[u8] = if upper.starts_with("RCPT TO:") {
                 to = line[8..].trim().trim_matches(['<', '>']).to_owned();
                 let refused = self
                     .refusals
                     .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
                 if refused.is_ok() {
-                    b"451 later\r\n"
+                    refusal.as_bytes()
                 } else {
                     b"250 ok\r\n"
                 }

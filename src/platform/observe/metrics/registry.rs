@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_past_the_bound_are_counted_together() {
+    fn s26_labels_past_the_bound_are_counted_together() {
         let registry = Registry::default();
         for number in 0..LABEL_SETS_MAX + 100 {
             registry
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_counts_cumulatively() {
+    fn s26_a_histogram_counts_cumulatively() {
         let registry = Registry::default();
         let histogram = registry.histogram("wait_seconds", "Waits.", &[]);
         for value in [0.001, 0.03, 0.03, 60.0] {

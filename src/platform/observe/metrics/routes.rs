@@ -357,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_is_summed_up_within_a_percent() {
+    fn s24_a_route_is_summed_up_within_a_percent() {
         let routes = Routes::default();
         for ms in 1..=1_000 {
             let status = if ms <= 900 { 200 } else { 503 };
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_and_methods_are_bounded() {
+    fn s24_routes_and_methods_are_bounded() {
         let routes = Routes::default();
         for number in 0..ROUTES_MAX * 2 {
             routes.record(

@@ -109,6 +109,16 @@ impl Machine {
         }
     }
 
+    /// Whether [`Machine::admit`] would let a call begin now; changes nothing.
+    pub fn would_admit(&self, now: Duration) -> bool {
+        match (self.forced, self.phase) {
+            (Some(forced), _) => forced == Forced::Closed,
+            (None, Phase::Closed { .. }) => true,
+            (None, Phase::Open { since }) => now >= since + self.rules.reset,
+            (None, Phase::HalfOpen { probing, .. }) => !probing,
+        }
+    }
+
     /// Whether a call may begin.
     ///
     /// # Errors
@@ -201,8 +211,7 @@ impl Machine {
     /// Holds the breaker in a state, or lets it go: it then begins anew, closed.
     pub fn force(&mut self, forced: Option<Forced>) {
         self.forced = forced;
-        self.counts.forget_window();
-        self.enter(Phase::Closed { failed_in_a_row: 0 });
+        self.forgive();
     }
 
     /// Other rules from now on; the state stays.
@@ -213,6 +222,22 @@ impl Machine {
     /// Keeps why the newest failure was one.
     pub fn note_failure(&mut self, now: Duration, reason: String) {
         self.counts.note_failure(now, reason);
+    }
+
+    /// Begins anew, closed, where no operator holds it: what failed before is over for another reason.
+    pub fn forgive(&mut self) {
+        self.counts.forget_window();
+        self.enter(Phase::Closed { failed_in_a_row: 0 });
+    }
+
+    /// Counts a call that was not let through for another reason than this breaker.
+    pub fn note_refused(&mut self) {
+        self.counts.add_refused();
+    }
+
+    /// A state that an operator holds it in.
+    pub fn forced(&self) -> Option<Forced> {
+        self.forced
     }
 
     /// The figures; `began` is the moment that times are measured from.
