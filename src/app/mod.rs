@@ -233,6 +233,7 @@ impl Slices {
                 state.fetcher.clone(),
                 &state.dependencies,
                 state.settings.clone(),
+                state.cache.clone(),
             )),
         }
     }

@@ -14,7 +14,7 @@ use sqlx::PgPool;
 
 use crate::{
     faults::postgres_proxy,
-    support::{Answer, Mode, Options, TestSite, Visitor},
+    support::{Answer, Mode, Options, Outside, TestSite, Visitor},
 };
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -600,4 +600,39 @@ async fn s17_operators_see_and_drop_what_is_kept(pool: PgPool) {
         .delete(format!("{}/cache/*", site.ops_address));
     guest.send(all).await.expect_status(200);
     assert_eq!(came(&guest.get("/").await), "MISS");
+}
+
+#[sqlx::test]
+async fn s17_a_cdn_is_told_what_is_outdated(pool: PgPool) {
+    let cdn = Outside::start().await;
+    let options = Options {
+        outside: vec![cdn.port],
+        // It refuses the first message.
+        environment: vec![("CDN_PURGE_URL", cdn.url("/hook"))],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let alice = site.signed_up("alice").await;
+    let id = alice
+        .submit_post("Behind a CDN", "https://example.org/cdn", "", "web")
+        .await;
+    let page = site
+        .visitor()
+        .get(&format!("/posts/{id}/behind-a-cdn"))
+        .await
+        .expect_status(200);
+    let keys = page.header("surrogate-key");
+    assert!(
+        keys.split(' ').any(|key| key == format!("post:{id}")),
+        "{keys}"
+    );
+    assert_eq!(page.header("cdn-cache-control"), "max-age=60");
+    until("the CDN hears of the post", async || {
+        cdn.taken()
+            .iter()
+            .any(|body| body.contains("surrogate_keys") && body.contains(&format!("\"post:{id}\"")))
+    })
+    .await;
+    let mine = alice.get(&format!("/posts/{id}/behind-a-cdn")).await;
+    assert_eq!(mine.header("surrogate-key"), "", "nothing personal is kept");
 }

@@ -11,8 +11,8 @@ mod queries; // all SQL of previews
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix_web::web::Data;
-use moka::sync::Cache;
-use serde::Serialize;
+use moka::sync::Cache as Moka;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgExecutor;
 use tokio::runtime::Handle;
@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use crate::{
     news::{outdated, posts::link::SiteUrl},
     platform::{
+        cache::{Cache, Options},
         db::Db,
         fetch::{self, Fetcher, Overflow, Wanted},
         jobs::{self, Failure, Limits, NewJob, Registry},
@@ -59,15 +60,17 @@ const WANTED: Wanted = Wanted {
     overflow: Overflow::Truncate,
     time: Duration::from_secs(6),
 };
-/// How many previews are kept in the process, and for how long.
-const KEPT: (u64, Duration) = (1_000, Duration::from_secs(300));
+/// How many addresses and hosts are remembered.
+const REMEMBERED: u64 = 1_000;
+/// What is kept of pages can be dropped by this tag.
+const TAG: &str = "link-previews";
 /// How long it is remembered, for those who wait, that there was nothing at an address.
 const MISSED: Duration = Duration::from_secs(60);
 /// A host that fails speaks for itself and not for the web: within this time it counts once.
 const SAME_HOST: Duration = Duration::from_secs(60);
 
 /// What the page behind a link says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preview {
     /// The page, after redirects.
     pub url: String,
@@ -90,10 +93,11 @@ pub struct Previews {
     settings: Settings,
     /// By priority and address: who waits is not given the outcome of a job that waits in the queue's end.
     running: SingleFlight<Outcome>,
-    kept: Cache<String, Arc<Preview>>,
-    missed: Cache<String, Failed>,
+    cache: Cache,
+    /// Kept here and not in the cache, which keeps no failures.
+    missed: Moka<String, Failed>,
     /// Hosts whose failure has been counted.
-    failing: Cache<String, ()>,
+    failing: Moka<String, ()>,
 }
 
 impl fmt::Debug for Previews {
@@ -106,13 +110,18 @@ impl fmt::Debug for Previews {
 
 impl Previews {
     /// Registers the dependency. Must be called on the main runtime, where the fetching is done.
-    pub fn new(fetcher: Fetcher, dependencies: &Dependencies, settings: Settings) -> Self {
+    pub fn new(
+        fetcher: Fetcher,
+        dependencies: &Dependencies,
+        settings: Settings,
+        cache: Cache,
+    ) -> Self {
         Self {
             fetcher,
             links: dependencies.register(DEPENDENCY, Rules::default()),
             settings,
             running: SingleFlight::on(Handle::current()),
-            kept: remembering(KEPT.1),
+            cache,
             missed: remembering(MISSED),
             failing: remembering(SAME_HOST),
         }
@@ -167,8 +176,8 @@ impl Previews {
         priority: Priority,
         limit: Duration,
     ) -> Result<Arc<Preview>, Error> {
-        if let Some(kept) = self.kept.get(url.as_str()) {
-            return Ok(kept);
+        if let Some(kept) = self.cache.get::<Preview>(&key_of(url)).await {
+            return Ok(Arc::new(kept));
         }
         let (own, address) = (self.clone(), url.clone());
         let key = format!("{priority:?} {url}");
@@ -191,7 +200,10 @@ impl Previews {
             .await
             .map(Arc::new);
         match &outcome {
-            Ok(preview) => self.kept.insert(url.to_string(), preview.clone()),
+            Ok(preview) => {
+                let options = Options::default().tag(TAG);
+                self.cache.set(&key_of(&url), &**preview, &options).await;
+            }
             Err(error) if is_lasting(error) => {
                 self.missed.insert(url.to_string(), error.clone());
             }
@@ -229,10 +241,14 @@ impl Previews {
     }
 }
 
+fn key_of(url: &SiteUrl) -> String {
+    format!("link-preview:{url}")
+}
+
 /// A bounded memory of so long.
-fn remembering<T: Clone + Send + Sync + 'static>(time: Duration) -> Cache<String, T> {
-    Cache::builder()
-        .max_capacity(KEPT.0)
+fn remembering<T: Clone + Send + Sync + 'static>(time: Duration) -> Moka<String, T> {
+    Moka::builder()
+        .max_capacity(REMEMBERED)
         .time_to_live(time)
         .build()
 }
