@@ -16,7 +16,7 @@ use crate::{
     },
     platform::limits::Class,
     web::{
-        chrome,
+        activity, chrome,
         context::Context,
         error::Error,
         form::{Form, FormErrors, Query, local_path},
@@ -27,6 +27,9 @@ use crate::{
         viewer::Caller,
     },
 };
+
+/// What the activity log calls an attempt that did not lead in, for whatever reason.
+const LOGIN_FAILED: &str = "session.login_failed";
 
 /// What a person fills in.
 #[derive(Deserialize)]
@@ -86,10 +89,18 @@ pub async fn create(
     let name = form.username.trim();
     let address = Context::get(&request).limit_address().to_string();
     let account_key = account_key(name, &address);
+    // Until it has succeeded.
+    activity::did(&request, LOGIN_FAILED, "user", None);
     limit(&state, Class::LoginAddress, &address).await?;
     limit(&state, Class::LoginAccount, &account_key).await?;
     state.sessions.probe().await?;
     let found = queries::find_credentials(&mut state.db.conn().await?, name).await?;
+    activity::did(
+        &request,
+        LOGIN_FAILED,
+        "user",
+        found.as_ref().map(|account| account.id),
+    );
     let stored = found
         .as_ref()
         .and_then(|account| account.password_hash.clone());
@@ -125,6 +136,7 @@ pub async fn create(
     };
     let session = sign_in::begin(&request, &state, account.id, !form.remember.is_empty()).await?;
     still_the_same(&state, &account, session).await?;
+    activity::did(&request, "session.login", "user", account.id);
     Ok(render::see_other(local_path(&form.next)))
 }
 
@@ -132,8 +144,13 @@ pub async fn create(
 ///
 /// # Errors
 /// 503 while the session cannot be ended.
-pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
+pub async fn delete(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     sign_in::end(&request, &state).await?;
+    activity::did(&request, "session.logout", "user", caller.id());
     Ok(render::see_other_saying(
         &state,
         "/",

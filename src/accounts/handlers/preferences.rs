@@ -14,6 +14,7 @@ use crate::{
         views::SettingsPreferencesPage,
     },
     web::{
+        activity,
         chrome::THEME_COOKIE,
         csrf,
         error::Error,
@@ -98,6 +99,7 @@ pub async fn update(
         time_zone: &form.time_zone,
     };
     queries::set_preferences(&mut state.db.conn().await?, viewer.id, &chosen).await?;
+    activity::did(&request, "preferences.set", "user", viewer.id);
     Ok(render::see_other_saying(
         &state,
         "/settings/preferences",
@@ -131,6 +133,7 @@ pub struct ThemeForm {
 /// # Errors
 /// 400 for a theme that there is not, 403 for a signed-in person's form without its token.
 pub async fn set_theme(
+    request: HttpRequest,
     state: Data<State>,
     caller: Caller,
     Query(query): Query<NextQuery>,
@@ -150,6 +153,7 @@ pub async fn set_theme(
                 return Err(Error::Csrf);
             }
             queries::set_theme(&mut state.db.conn().await?, viewer.id, theme.name()).await?;
+            activity::did(&request, "preferences.set_theme", "user", viewer.id);
         }
         _ => {
             let cookie = Cookie::build(THEME_COOKIE, theme.name())

@@ -14,6 +14,7 @@ use crate::{
         views::{SettingsTokensPage, TokenItem},
     },
     web::{
+        activity,
         context::Context,
         envelope,
         error::Error,
@@ -85,6 +86,7 @@ pub async fn create(
     };
     let token = tokens::make(&mut conn, viewer.id, &new).await?;
     let rows = queries::list(&mut conn, viewer.id).await?;
+    activity::did(&request, "token.create", "user", viewer.id);
     tracing::info!(user.id = viewer.id, "API token made");
     render::page(
         &request,
@@ -156,11 +158,17 @@ fn may_operate(viewer: &Viewer) -> bool {
 ///
 /// # Errors
 /// 404 for a key that is not one's own.
-pub async fn end(state: Data<State>, caller: Caller, id: Path<i64>) -> Result<HttpResponse, Error> {
+pub async fn end(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+    id: Path<i64>,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     if !queries::delete(&mut state.db.conn().await?, viewer.id, *id).await? {
         return Err(Error::NotFound);
     }
+    activity::did(&request, "token.end", "token", *id);
     Ok(render::see_other_saying(
         &state,
         "/settings/tokens",
@@ -195,6 +203,7 @@ pub async fn list_json(state: Data<State>, caller: Caller) -> Result<HttpRespons
 /// # Errors
 /// 404 for a key that is not one's own.
 pub async fn end_json(
+    request: HttpRequest,
     state: Data<State>,
     caller: Caller,
     id: Path<i64>,
@@ -202,6 +211,7 @@ pub async fn end_json(
     if !queries::delete(&mut state.db.conn().await?, caller.viewer()?.id, *id).await? {
         return Err(Error::NotFound);
     }
+    activity::did(&request, "token.end", "token", *id);
     Ok(envelope::success(&json!({ "id": *id })))
 }
 
