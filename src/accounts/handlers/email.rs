@@ -16,11 +16,13 @@ use crate::{
             self, Change,
             queries::{self, Addresses, Purpose},
         },
-        reauthentication,
+        lifecycle, reauthentication,
         views::{EmailVerifyPage, SettingsEmailPage},
     },
     platform::limits::Class,
     web::{
+        activity,
+        context::Context,
         error::{Error, violated},
         form::{Form, FormErrors},
         page::Page,
@@ -122,6 +124,7 @@ pub async fn update(
         }
     };
     conn.commit().await?;
+    activity::did(&request, "email.set", "user", viewer.id);
     Ok(render::see_other_saying(
         &state,
         "/settings/email",
@@ -133,13 +136,18 @@ pub async fn update(
 ///
 /// # Errors
 /// 429 for too many letters.
-pub async fn resend(state: Data<State>, caller: Caller) -> Result<HttpResponse, Error> {
+pub async fn resend(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     limit(&state, viewer).await?;
     let mut conn = state.db.conn().await?;
     let sentence = match queries::find_unproven(&mut conn, viewer.id).await? {
         Some(to) => {
             ask(&state, &mut conn, viewer.id).await?;
+            activity::did(&request, "email.ask", "user", viewer.id);
             said(&state, &to.email)
         }
         None => "There is no address that waits to be confirmed.".to_owned(),
@@ -246,7 +254,9 @@ pub async fn verify(
     {
         letters::ask_telling(&mut conn, to.user_id, Change::Email { old: &old }).await?;
     }
+    lifecycle::email_verified(&mut conn, to.user_id, &Context::get(&request).id).await?;
     conn.commit().await?;
+    activity::did(&request, "email.verify", "user", to.user_id);
     tracing::info!(user.id = to.user_id, "address confirmed");
     let back = if Caller::get(&request).viewer.is_some() {
         "/settings/email"
