@@ -3,6 +3,7 @@
 pub mod email; // what an address may be
 pub mod handlers; // the pages' requests
 pub mod letters; // mail about accounts, and the links in it
+pub mod lifecycle; // accounts made and addresses confirmed, as events
 pub mod middleware; // fills in who calls
 pub mod model; // what an account is
 pub mod new_account; // what one is made from

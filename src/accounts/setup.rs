@@ -3,6 +3,7 @@
 use subtle::ConstantTimeEq;
 
 use super::{
+    lifecycle,
     new_account::{self, NewAccount},
     queries,
     standing::{
@@ -86,6 +87,7 @@ pub async fn redeem(
         Err(error) if new_account::is_taken(&error) => return Ok(Redeemed::Taken),
         Err(error) => return Err(error.into()),
     };
+    lifecycle::signed_up(conn, user_id, Some(user_id), request_id).await?;
     let change = Change {
         actor: None,
         reason: "the first administrator, by the one-time link",

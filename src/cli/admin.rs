@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use super::say;
 use crate::{
     accounts::{
+        lifecycle,
         new_account::{self, NewAccount, TAKEN},
         password::{self, NewPassword},
         queries,
@@ -85,6 +86,7 @@ async fn create(create: &Create, databases: &Databases) -> anyhow::Result<()> {
         reason: "made at the terminal",
         request_id: "",
     };
+    lifecycle::signed_up(&mut conn, user_id, None, "").await?;
     roles::grant(&mut conn, user_id, ADMIN, change).await?;
     // The one-time link is for a site that has no administrator.
     queries::delete_setup_token(&mut conn).await?;

@@ -15,5 +15,9 @@ pub(super) enum Command {
 /// Shows the configuration; one that cannot be read has been refused before.
 pub(super) fn run(command: &Command, config: &Config) {
     let Command::Check = command;
-    say(&format!("{config:#?}\nThe configuration is well formed."));
+    say(&format!("{config:#?}"));
+    for warning in &config.warnings {
+        say(&format!("Warning: {warning}."));
+    }
+    say("The configuration is well formed.");
 }

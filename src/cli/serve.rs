@@ -35,6 +35,9 @@ pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 async fn start(mut config: Config, shutdown: &mut Shutdown) -> anyhow::Result<Application> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let databases = app::connect(&config, shutdown).await?;
     if config.secret_keys.is_empty() {
         config.secret_keys = vec![app::kept_secret(&config)?];

@@ -1,6 +1,7 @@
 //! How mail leaves: `SMTP_URL` and `MAIL_FROM`. Must not know what is sent.
 
-use secrecy::SecretString;
+use lettre::{AsyncSmtpTransport, Tokio1Executor};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Reader;
 
@@ -16,11 +17,24 @@ pub struct Mail {
 impl Mail {
     pub(super) fn read(r: &mut Reader<impl Fn(&str) -> Option<String>>) -> Self {
         Self {
-            smtp_url: r.secret_url("SMTP_URL", &["smtp", "smtps"]),
+            smtp_url: smtp_url(r),
             from: r.optional(
                 "MAIL_FROM",
                 "an address, such as BetterNews <news@example.org>",
             ),
         }
     }
+}
+
+/// The mail server's URL, if mail can be handed over by it: what comes after the scheme is read too.
+fn smtp_url(r: &mut Reader<impl Fn(&str) -> Option<String>>) -> Option<SecretString> {
+    let url = r.secret_url("SMTP_URL", &["smtp", "smtps"])?;
+    if AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret()).is_err() {
+        r.problem(
+            "SMTP_URL",
+            "must name a mail server, such as smtps://user:password@host or smtp://host:587?tls=required",
+        );
+        return None;
+    }
+    Some(url)
 }

@@ -11,13 +11,18 @@ mod reader;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use actix_web::http::header::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
 
 pub use mail::Mail;
 pub use net::Network;
 pub use origin::Origin;
 pub use outside::Outside;
 pub use reader::{Problems, Reader};
+
+/// Names that are reserved for parts that are still to come.
+const NOT_USED: [&str; 2] = ["DATABASE_REPLICA_URLS", "FEATURE_DOCS"];
 
 /// Where the process runs; production is stricter about secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +170,8 @@ pub struct Config {
     pub dev: bool,
     /// Log at debug level. `DEBUG_MODE`
     pub debug: bool,
+    /// What is not wrong, but has not the effect that somebody may expect: a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -194,13 +201,11 @@ impl Config {
         let secret_keys = secret_keys(&mut r, environment);
         let http = http(&mut r, environment);
         let debug = r.parse("DEBUG_MODE", false, "true or false");
-        let level = r.text("LOG_LEVEL").unwrap_or_else(|| {
-            if debug {
-                "info,betternews=debug".into()
-            } else {
-                "info".into()
+        for name in NOT_USED {
+            if r.text(name).is_some() {
+                r.warning(name, "is set, but not used yet");
             }
-        });
+        }
         let config = Self {
             environment,
             secret_keys,
@@ -232,7 +237,7 @@ impl Config {
             },
             mail: Mail::read(&mut r),
             log: Log {
-                filter: r.text("RUST_LOG").unwrap_or(level),
+                filter: log_filter(&mut r, debug),
                 format: r.choice(
                     "LOG_FORMAT",
                     LogFormat::Text,
@@ -246,6 +251,7 @@ impl Config {
             outside: Outside::read(&mut r),
             dev: r.flag("BETTERNEWS_DEV"),
             debug,
+            warnings: Vec::new(),
         };
         if config.http.ops_bind == Some(config.http.bind) {
             r.problem(
@@ -253,7 +259,8 @@ impl Config {
                 "must differ from BIND: it is the operators' own listener",
             );
         }
-        r.finish(config)
+        let warnings = r.take_warnings();
+        r.finish(Self { warnings, ..config })
     }
 }
 
@@ -274,7 +281,12 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environmen
             "TRUSTED_PROXIES",
             "addresses or networks, such as 127.0.0.1, 10.0.0.0/8",
         ),
-        client_ip_header: r.text("CLIENT_IP_HEADER").map(|h| h.to_ascii_lowercase()),
+        client_ip_header: r
+            .optional::<HeaderName>(
+                "CLIENT_IP_HEADER",
+                "a header's name, such as CF-Connecting-IP",
+            )
+            .map(|name| name.as_str().to_owned()),
         cors_origins: r.list(
             "CORS_ORIGINS",
             "origins, such as https://app.example.org, http://127.0.0.1:3000",
@@ -294,6 +306,29 @@ fn http(r: &mut Reader<impl Fn(&str) -> Option<String>>, environment: Environmen
             .into(),
         ),
     }
+}
+
+/// The directives of `RUST_LOG`, else of `LOG_LEVEL`; both are looked at.
+fn log_filter(r: &mut Reader<impl Fn(&str) -> Option<String>>, debug: bool) -> String {
+    let level = r.choice(
+        "LOG_LEVEL",
+        if debug {
+            "info,betternews=debug"
+        } else {
+            "info"
+        },
+        &["error", "warn", "info", "debug", "trace"].map(|word| (word, word)),
+    );
+    let Some(directives) = r.text("RUST_LOG") else {
+        return level.to_owned();
+    };
+    if EnvFilter::try_new(&directives).is_err() {
+        r.problem(
+            "RUST_LOG",
+            &format!("is '{directives}', but must be rules such as info,sqlx=warn"),
+        );
+    }
+    directives
 }
 
 fn cores() -> usize {

@@ -28,6 +28,7 @@ impl std::error::Error for Problems {}
 pub struct Reader<F> {
     source: F,
     problems: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
@@ -36,12 +37,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         Self {
             source,
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
     /// Notes that `name` is wrong; `what` completes the sentence that begins with the name.
     pub fn problem(&mut self, name: &str, what: &str) {
         self.problems.push(format!("{name} {what}"));
+    }
+
+    /// Notes that `name` has not the effect that somebody may expect; `what` completes the sentence that begins with it.
+    pub fn warning(&mut self, name: &str, what: &str) {
+        self.warnings.push(format!("{name} {what}"));
+    }
+
+    /// The warnings so far.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// The value, unless it is unset or blank.

@@ -26,16 +26,22 @@ pub struct Deed {
     pub action: &'static str,
     /// Such as `post`.
     pub resource: &'static str,
-    /// Which one.
-    pub id: i64,
+    /// Which one; `None` where such things have no number, or it is not known.
+    pub id: Option<i64>,
 }
 
 /// Says what the request did, instead of "METHOD route".
-pub fn did(request: &HttpRequest, action: &'static str, resource: &'static str, id: i64) {
+/// The last word counts.
+pub fn did(
+    request: &HttpRequest,
+    action: &'static str,
+    resource: &'static str,
+    id: impl Into<Option<i64>>,
+) {
     request.extensions_mut().insert(Deed {
         action,
         resource,
-        id,
+        id: id.into(),
     });
 }
 

@@ -16,11 +16,13 @@ use crate::{
             self, Change,
             queries::{self, Addresses, Purpose},
         },
-        reauthentication,
+        lifecycle, reauthentication,
         views::{EmailVerifyPage, SettingsEmailPage},
     },
     platform::limits::Class,
     web::{
+        activity,
+        context::Context,
         error::{Error, violated},
         form::{Form, FormErrors},
         middleware::limit,
@@ -123,6 +125,7 @@ pub async fn update(
         }
     };
     conn.commit().await?;
+    activity::did(&request, "email.set", "user", viewer.id);
     Ok(render::see_other_saying(
         &state,
         "/settings/email",
@@ -145,6 +148,7 @@ pub async fn resend(
     let sentence = match queries::find_unproven(&mut conn, viewer.id).await? {
         Some(to) => {
             ask(&state, &mut conn, viewer.id).await?;
+            activity::did(&request, "email.ask", "user", viewer.id);
             said(&state, &to.email)
         }
         None => "There is no address that waits to be confirmed.".to_owned(),
@@ -255,7 +259,9 @@ pub async fn verify(
     {
         letters::ask_telling(&mut conn, to.user_id, Change::Email { old: &old }).await?;
     }
+    lifecycle::email_verified(&mut conn, to.user_id, &Context::get(&request).id).await?;
     conn.commit().await?;
+    activity::did(&request, "email.verify", "user", to.user_id);
     tracing::info!(user.id = to.user_id, "address confirmed");
     let back = if Caller::get(&request).viewer.is_some() {
         "/settings/email"

@@ -16,7 +16,7 @@ use crate::{
     },
     platform::limits::Class,
     web::{
-        chrome,
+        activity, chrome,
         context::Context,
         error::Error,
         form::{Form, FormErrors, Query, local_path},
@@ -31,6 +31,8 @@ use crate::{
 
 /// What somebody is told whose attempt is one too many.
 const TOO_MANY: &str = "There have been many attempts to log in, so this one was not looked at.";
+/// What the activity log calls an attempt that did not lead in, for whatever reason.
+const LOGIN_FAILED: &str = "session.login_failed";
 
 /// What a person fills in.
 #[derive(Deserialize)]
@@ -89,6 +91,8 @@ pub async fn create(
     }
     let name = form.username.trim();
     let address = Context::get(&request).limit_address().to_string();
+    // Until it has succeeded.
+    activity::did(&request, LOGIN_FAILED, "user", None);
     // Hashed, since it may be an e-mail address or of any length; counted whether or not anyone has that name.
     let named = TokenHash::of(&name.to_lowercase()).to_string();
     // With the address, so that a stranger's attempts lock nobody out.
@@ -112,6 +116,12 @@ pub async fn create(
     })?;
     state.sessions.probe().await?;
     let found = queries::find_credentials(&mut state.db.conn().await?, name).await?;
+    activity::did(
+        &request,
+        LOGIN_FAILED,
+        "user",
+        found.as_ref().map(|account| account.id),
+    );
     let stored = found
         .as_ref()
         .and_then(|account| account.password_hash.clone());
@@ -147,6 +157,7 @@ pub async fn create(
     };
     let session = sign_in::begin(&request, &state, account.id, !form.remember.is_empty()).await?;
     still_the_same(&state, &account, session).await?;
+    activity::did(&request, "session.login", "user", account.id);
     Ok(render::see_other(local_path(&form.next)))
 }
 
@@ -154,8 +165,13 @@ pub async fn create(
 ///
 /// # Errors
 /// 503 while the session cannot be ended.
-pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
+pub async fn delete(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     sign_in::end(&request, &state).await?;
+    activity::did(&request, "session.logout", "user", caller.id());
     Ok(render::see_other_saying(
         &state,
         "/",

@@ -11,6 +11,7 @@ use crate::{
         views::SettingsPasswordPage,
     },
     web::{
+        activity,
         error::Error,
         form::{Form, FormErrors},
         page::Page,
@@ -83,6 +84,7 @@ pub async fn update(
         letters::ask_telling(&mut conn, viewer.id, Change::Password).await?;
     }
     conn.commit().await?;
+    activity::did(&request, "password.set", "user", viewer.id);
     state
         .sessions
         .end_all(viewer.id, sign_in::session_of(&caller))

@@ -15,6 +15,7 @@ use crate::{
         views::SettingsPreferencesPage,
     },
     web::{
+        activity,
         chrome::THEME_COOKIE,
         csrf,
         error::Error,
@@ -100,6 +101,7 @@ pub async fn update(
     };
     queries::set_preferences(&mut state.db.conn().await?, viewer.id, &chosen).await?;
     viewers::forget(&state.cache, viewer.id).await;
+    activity::did(&request, "preferences.set", "user", viewer.id);
     Ok(render::see_other_saying(
         &state,
         "/settings/preferences",
@@ -133,6 +135,7 @@ pub struct ThemeForm {
 /// # Errors
 /// 400 for a theme that there is not, 403 for a signed-in person's form without its token.
 pub async fn set_theme(
+    request: HttpRequest,
     state: Data<State>,
     caller: Caller,
     Query(query): Query<NextQuery>,
@@ -153,6 +156,7 @@ pub async fn set_theme(
             }
             queries::set_theme(&mut state.db.conn().await?, viewer.id, theme.name()).await?;
             viewers::forget(&state.cache, viewer.id).await;
+            activity::did(&request, "preferences.set_theme", "user", viewer.id);
         }
         _ => {
             let cookie = Cookie::build(THEME_COOKIE, theme.name())

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::{
     accounts::{queries, views::SettingsProfilePage},
     web::{
+        activity,
         error::Error,
         form::{Form, FormErrors},
         markup,
@@ -73,6 +74,7 @@ pub async fn update(
     let html = markup::render(&form.about);
     let mut conn = state.db.conn().await?;
     queries::set_about(&mut conn, viewer.id, &form.about, &html, markup::RENDERER).await?;
+    activity::did(&request, "profile.edit", "user", viewer.id);
     state.pages.invalidate(&[format!("user:{}", viewer.id)]);
     Ok(render::see_other_saying(
         &state,

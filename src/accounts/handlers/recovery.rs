@@ -21,6 +21,7 @@ use crate::{
     },
     platform::limits::Class,
     web::{
+        activity,
         context::Context,
         error::Error,
         form::{Form, FormErrors},
@@ -101,6 +102,8 @@ pub async fn forgot(
     )
     .await?;
     letters::ask_reset(&mut state.db.conn().await?, &typed).await?;
+    // Whose it is the log must not tell either: only a letter does.
+    activity::did(&request, "password.ask", "user", None);
     let sentence = "If there is such an account, and its e-mail address is confirmed, a letter is on its way. Its link \
                     works for one hour.";
     Ok(render::see_other_saying(&state, "/login", sentence))
@@ -180,6 +183,7 @@ pub async fn reset(
     queries::set_password(&mut conn, to.user_id, &hash).await?;
     letters::ask_telling(&mut conn, to.user_id, Change::Password).await?;
     conn.commit().await?;
+    activity::did(&request, "password.reset", "user", to.user_id);
     state.sessions.end_all(to.user_id, None).await?;
     tracing::info!(user.id = to.user_id, "password reset by mail");
     let sentence =

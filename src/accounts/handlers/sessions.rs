@@ -8,8 +8,8 @@ use crate::{
         views::{SessionItem, SettingsSessionsPage},
     },
     web::{
-        context::Context, error::Error, page::Page, render, session::TokenHash, state::State,
-        viewer::Caller,
+        activity, context::Context, error::Error, page::Page, render, session::TokenHash,
+        state::State, viewer::Caller,
     },
 };
 
@@ -61,11 +61,13 @@ pub async fn end(
     let name = TokenHash::parse(&id).ok_or(Error::NotFound)?;
     if sign_in::session_of(&caller) == Some(name) {
         sign_in::end(&request, &state).await?;
+        activity::did(&request, "session.end", "user", viewer.id);
         return Ok(render::see_other("/"));
     }
     if !state.sessions.end(viewer.id, name).await? {
         return Err(Error::NotFound);
     }
+    activity::did(&request, "session.end", "user", viewer.id);
     Ok(render::see_other_saying(
         &state,
         "/settings/sessions",
@@ -77,12 +79,17 @@ pub async fn end(
 ///
 /// # Errors
 /// 503 while sessions cannot be ended.
-pub async fn end_others(state: Data<State>, caller: Caller) -> Result<HttpResponse, Error> {
+pub async fn end_others(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     let ended = state
         .sessions
         .end_all(viewer.id, sign_in::session_of(&caller))
         .await?;
+    activity::did(&request, "session.end_others", "user", viewer.id);
     let sentence = match ended {
         1 => "One other session has ended.".to_owned(),
         ended => format!("{ended} other sessions have ended."),

@@ -14,6 +14,7 @@ use crate::{
         views::SetupPage,
     },
     web::{
+        activity,
         context::Context,
         error::Error,
         form::{Form, FormErrors, Query},
@@ -108,6 +109,7 @@ pub async fn create(
             }
             conn.commit().await?;
             drop(conn);
+            activity::did(&request, "user.set_up", "user", user_id);
             sign_in::begin(&request, &state, user_id, false).await?;
             let sentence = "You are the administrator of this site. The console is in your menu.";
             Ok(render::see_other_saying(&state, "/", sentence))

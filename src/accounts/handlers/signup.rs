@@ -6,14 +6,14 @@ use serde::Deserialize;
 use super::guest_form;
 use crate::{
     accounts::{
-        letters,
+        letters, lifecycle,
         new_account::{self, NewAccount, TAKEN},
         password, queries, sign_in,
         views::SignupPage,
     },
     platform::{limits::Class, settings::SignupMode},
     web::{
-        chrome,
+        activity, chrome,
         context::Context,
         error::Error,
         form::{Form, FormErrors, Query, local_path},
@@ -134,10 +134,18 @@ pub async fn create(
         Err(error) if new_account::is_taken(&error) => return refuse_name(&request, &state, form),
         Err(error) => return Err(error.into()),
     };
+    lifecycle::signed_up(
+        &mut conn,
+        user_id,
+        Some(user_id),
+        &Context::get(&request).id,
+    )
+    .await?;
     if account.email.is_some() && state.mailer.is_on() {
         letters::ask_verification(&mut conn, user_id).await?;
     }
     conn.commit().await?;
+    activity::did(&request, "user.sign_up", "user", user_id);
     sign_in::begin(&request, &state, user_id, false).await?;
     let welcome = format!("Welcome, {}. Your account is ready.", account.username);
     Ok(render::see_other_saying(

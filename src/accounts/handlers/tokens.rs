@@ -15,6 +15,7 @@ use crate::{
     },
     platform::db::Conn,
     web::{
+        activity,
         context::Context,
         envelope,
         error::Error,
@@ -81,6 +82,7 @@ pub async fn create(
     }
     let token = make(&mut conn, viewer, &form).await?;
     let rows = queries::list(&mut conn, viewer.id).await?;
+    activity::did(&request, "token.create", "user", viewer.id);
     render::page(
         &request,
         &page(
@@ -151,11 +153,17 @@ fn may_operate(viewer: &Viewer) -> bool {
 ///
 /// # Errors
 /// 404 for a key that is not one's own.
-pub async fn end(state: Data<State>, caller: Caller, id: Path<i64>) -> Result<HttpResponse, Error> {
+pub async fn end(
+    request: HttpRequest,
+    state: Data<State>,
+    caller: Caller,
+    id: Path<i64>,
+) -> Result<HttpResponse, Error> {
     let viewer = caller.viewer()?;
     if !queries::delete(&mut state.db.conn().await?, viewer.id, *id).await? {
         return Err(Error::NotFound);
     }
+    activity::did(&request, "token.end", "token", *id);
     Ok(render::see_other_saying(
         &state,
         "/settings/tokens",
@@ -228,6 +236,7 @@ async fn make(conn: &mut Conn, viewer: &Viewer, form: &TokenForm) -> Result<Stri
 /// # Errors
 /// 404 for a key that is not one's own.
 pub async fn end_json(
+    request: HttpRequest,
     state: Data<State>,
     caller: Caller,
     id: Path<i64>,
@@ -235,6 +244,7 @@ pub async fn end_json(
     if !queries::delete(&mut state.db.conn().await?, caller.viewer()?.id, *id).await? {
         return Err(Error::NotFound);
     }
+    activity::did(&request, "token.end", "token", *id);
     Ok(envelope::success(&json!({ "id": *id })))
 }
 

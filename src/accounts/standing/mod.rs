@@ -1,8 +1,8 @@
 //! The standing of an account: which roles it holds, and whether it is banned. It is a projection of the events of the
 //! account's stream; each event and what follows from it are written in one transaction. Must not know pages.
 //!
-//! **Architecture invariant:** no row of `user_roles` and no `users.banned_*` is written without an event, so that
-//! `betternews events rebuild` finds what is stored.
+//! **Architecture invariant:** the site writes no row of `user_roles` and no `users.banned_*` without an event. What
+//! stands without one all the same (from a dump, or written by hand) is recorded by `betternews events rebuild`.
 
 pub mod queries;
 pub mod roles;
@@ -13,7 +13,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::{
-    platform::events::{AppendError, Event},
+    platform::{
+        db::Conn,
+        events::{self, AppendError, Event, NewEvent},
+    },
     web::{error::Error, viewer::Viewer},
 };
 
@@ -25,6 +28,11 @@ pub const ROLE_REVOKED: &str = "RoleRevoked";
 pub const USER_BANNED: &str = "UserBanned";
 /// The ban was lifted: `{reason}`.
 pub const USER_UNBANNED: &str = "UserUnbanned";
+
+/// A role was found that no event had told of: `{role}`.
+pub const ROLE_RECORDED: &str = "RoleRecorded";
+/// A ban was found that no event had told of: `{at, until, reason}`.
+pub const BAN_RECORDED: &str = "BanRecorded";
 
 /// The stream of an account.
 pub fn stream(user_id: i64) -> String {
@@ -66,13 +74,15 @@ impl Standing {
     pub fn apply(&mut self, event: &Event) {
         let text = |name: &str| event.data.get(name).and_then(Value::as_str);
         match event.kind.as_str() {
-            ROLE_GRANTED => self.roles.extend(text("role").map(str::to_owned)),
+            ROLE_GRANTED | ROLE_RECORDED => self.roles.extend(text("role").map(str::to_owned)),
             ROLE_REVOKED => {
                 text("role").map(|role| self.roles.remove(role));
             }
-            USER_BANNED => {
+            USER_BANNED | BAN_RECORDED => {
                 self.banned = Some(Banned {
-                    at: event.time,
+                    at: text("at")
+                        .and_then(|at| at.parse().ok())
+                        .unwrap_or(event.time),
                     until: text("until").and_then(|until| until.parse().ok()),
                     reason: text("reason").unwrap_or_default().to_owned(),
                 });
@@ -95,6 +105,31 @@ pub fn require_above(viewer: &Viewer, rank: i16) -> Result<(), Error> {
     Err(Error::forbidden(
         "You cannot act on someone of your own rank or above.",
     ))
+}
+
+/// Appends an event to the stream of an account, inside the caller's transaction.
+///
+/// # Errors
+/// [`Error::Conflict`] if the account changes at the same time.
+pub async fn append(
+    conn: &mut Conn,
+    user_id: i64,
+    kind: &str,
+    data: Value,
+    meta: Value,
+) -> Result<(), Error> {
+    let stream = stream(user_id);
+    let version = events::version(&mut *conn, &stream).await?;
+    let event = NewEvent {
+        stream: &stream,
+        kind,
+        data,
+        meta,
+    };
+    events::append(conn, event, version)
+        .await
+        .map_err(append_failed)?;
+    Ok(())
 }
 
 /// What an append that failed means to the one who asked for it.

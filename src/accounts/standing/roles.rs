@@ -2,12 +2,9 @@
 
 use serde_json::json;
 
-use super::{ROLE_GRANTED, ROLE_REVOKED, append_failed, meta, queries, require_above, stream};
+use super::{ROLE_GRANTED, ROLE_REVOKED, meta, queries, require_above};
 use crate::{
-    platform::{
-        db::Conn,
-        events::{self, NewEvent},
-    },
+    platform::db::Conn,
     web::{error::Error, viewer::Viewer},
 };
 
@@ -62,18 +59,9 @@ async fn append(
     role: &str,
     change: Change<'_>,
 ) -> Result<(), Error> {
-    let stream = stream(user_id);
-    let version = events::version(&mut *conn, &stream).await?;
-    let event = NewEvent {
-        stream: &stream,
-        kind,
-        data: json!({ "role": role, "reason": change.reason }),
-        meta: meta(change.actor, change.request_id),
-    };
-    events::append(conn, event, version)
-        .await
-        .map_err(append_failed)?;
-    Ok(())
+    let data = json!({ "role": role, "reason": change.reason });
+    let meta = meta(change.actor, change.request_id);
+    super::append(conn, user_id, kind, data, meta).await
 }
 
 /// Makes the roles of an account those named in `wanted`, and says how many changed. Roles that do not exist, or that

@@ -19,7 +19,7 @@ use crate::{
         flags::{self, Environment, Flag, Segment, Verdict},
     },
     web::{
-        chrome,
+        activity, chrome,
         context::Context,
         error::{Error, violated},
         features,
@@ -136,6 +136,7 @@ pub async fn create(
         return render::invalid(&request, &page);
     }
     conn.commit().await?;
+    activity::did(&request, "flag.create", "flag", None);
     state.steer().await?;
     let back = format!("/admin/flags/{}", chrome::encode(name));
     Ok(render::see_other_saying(
@@ -277,6 +278,7 @@ pub async fn update(
     }
     conn.commit().await?;
     drop(conn);
+    activity::did(&request, "flag.set", "flag", None);
     state.steer().await?;
     let said = format!("{} is set, here and on every other instance.", wanted.name);
     Ok(render::see_other_saying(&state, "/admin/flags", &said))
@@ -405,6 +407,7 @@ pub async fn delete(
     }
     conn.commit().await?;
     drop(conn);
+    activity::did(&request, "flag.delete", "flag", None);
     state.steer().await?;
     Ok(render::see_other_saying(
         &state,

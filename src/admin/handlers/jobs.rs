@@ -15,6 +15,7 @@ use crate::{
         jobs::{self, KindStats, NewJob},
     },
     web::{
+        activity,
         error::{Error, violated},
         form::Query,
         page::{Page, Place, Tab},
@@ -200,6 +201,7 @@ pub async fn run(
     }
     record(&request, &mut conn, &format!("job:{id}"), "run").await?;
     conn.commit().await?;
+    activity::did(&request, "job.run", "job", *id);
     Ok(render::see_other_saying(
         &state,
         "/admin/jobs",
@@ -223,6 +225,7 @@ pub async fn delete(
     }
     record(&request, &mut conn, &format!("job:{id}"), "delete").await?;
     conn.commit().await?;
+    activity::did(&request, "job.delete", "job", *id);
     Ok(render::see_other_saying(
         &state,
         "/admin/jobs",
@@ -255,6 +258,7 @@ pub async fn run_schedule(
     .await?;
     record(&request, &mut conn, &format!("schedule:{kind}"), "run").await?;
     conn.commit().await?;
+    activity::did(&request, "schedule.run", "schedule", None);
     let said = match written {
         Some(_) => "The job runs as soon as a worker is free.",
         None => "The same job waits or runs already.",

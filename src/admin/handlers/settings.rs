@@ -15,6 +15,7 @@ use crate::{
         settings::{self, DEFINITIONS, Definition, Kind, SetError, Values},
     },
     web::{
+        activity,
         error::Error,
         form::{Form, FormErrors},
         page::{Page, Place},
@@ -150,6 +151,12 @@ async fn change(
             SetError::Database(error) => error.into(),
         })?;
     conn.commit().await?;
+    let action = if value.is_some() {
+        "setting.set"
+    } else {
+        "setting.reset"
+    };
+    activity::did(request, action, "setting", None);
     drop(conn);
     state.steer().await?;
     let said = match done {
@@ -180,6 +187,7 @@ async fn page(
         row: row(definition, &state.settings.get()),
         rule: definition.kind.rule(),
         is_switch: definition.kind == Kind::Switch,
+        is_long: definition.kind == Kind::Rules,
         is_number: matches!(definition.kind, Kind::Number { .. }),
         choices: match definition.kind {
             Kind::Choice(choices) => choices,

@@ -48,6 +48,8 @@ pub struct SettingPage {
     pub rule: String,
     /// Whether it is on or off.
     pub is_switch: bool,
+    /// Whether it takes several lines.
+    pub is_long: bool,
     /// Whether it is a number.
     pub is_number: bool,
     /// The words it may be, with their meanings; empty for other kinds.

@@ -278,6 +278,27 @@ pub struct StoredBan {
     pub ban_reason: Option<String>,
 }
 
+/// Deletes what the log says of a target by other events than these, and gives the number of rows.
+pub async fn delete_log_of(
+    db: impl PgExecutor<'_>,
+    target: &str,
+    target_id: i64,
+    but: &[i64],
+) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE FROM moderation_log
+          WHERE target = $1
+            AND target_id = $2
+            AND event_id <> ALL ($3)",
+        target,
+        target_id,
+        but,
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// The bans of these accounts, and of everyone who is banned.
 pub async fn list_bans(db: impl PgExecutor<'_>, user_ids: &[i64]) -> sqlx::Result<Vec<StoredBan>> {
     sqlx::query_as!(

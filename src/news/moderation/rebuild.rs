@@ -1,7 +1,10 @@
 //! The projections of the events made anew: the public log, bans and roles. Must not know the command line.
+//!
+//! Nothing that stands is lost: a role or a ban that no event tells of (from a dump, or written by hand) gets one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use super::{
@@ -9,8 +12,8 @@ use super::{
     queries::{self, StoredBan},
 };
 use crate::{
-    accounts::standing::{self, Banned, Standing},
-    platform::events,
+    accounts::standing::{self, BAN_RECORDED, Banned, ROLE_RECORDED, Standing},
+    platform::events::{self, AppendError, NewEvent},
 };
 
 /// Events read at once.
@@ -25,23 +28,25 @@ pub struct Rebuilt {
     pub log_rows: u64,
     /// Accounts whose ban was not as their events tell.
     pub bans: u64,
-    /// Roles that were missing or too many.
+    /// Roles that were missing.
     pub roles: u64,
+    /// Roles and bans that stood without an event, and have one now.
+    pub recorded: u64,
 }
 
 impl Rebuilt {
     /// Whether what was stored was what the events tell.
     pub fn is_clean(&self) -> bool {
-        self.log_rows + self.bans + self.roles == 0
+        self.log_rows + self.bans + self.roles + self.recorded == 0
     }
 }
 
-/// Reads all events and puts right whatever their projections have otherwise, in one transaction. No event is appended
-/// meanwhile; a moderator who acts in that moment may be asked to try again.
+/// Reads all events and puts right whatever their projections have otherwise, in one transaction. No other event is
+/// appended meanwhile; a moderator who acts in that moment may be asked to try again.
 ///
 /// # Errors
 /// What the database said; then nothing has changed.
-pub async fn rebuild(conn: &mut PgConnection) -> sqlx::Result<Rebuilt> {
+pub async fn rebuild(conn: &mut PgConnection) -> Result<Rebuilt, AppendError> {
     let mut transaction = conn.begin().await?;
     let conn = &mut *transaction;
     queries::lock_events(&mut *conn).await?;
@@ -63,28 +68,74 @@ pub async fn rebuild(conn: &mut PgConnection) -> sqlx::Result<Rebuilt> {
         rebuilt.log_rows += queries::replace_log(conn, after, last, &rows).await?;
         after = last;
     }
-    rebuilt.bans = rebuild_bans(conn, &standings).await?;
-    rebuilt.roles = rebuild_roles(conn, &standings).await?;
+    settle_bans(conn, &standings, None, &mut rebuilt).await?;
+    settle_roles(conn, &standings, None, &mut rebuilt).await?;
     transaction.commit().await?;
     Ok(rebuilt)
 }
 
-async fn rebuild_bans(
+/// As [`rebuild`], for what follows from one stream alone: `kind` and `id` are those of `{kind}-{id}`.
+///
+/// # Errors
+/// As [`rebuild`].
+pub async fn rebuild_stream(
+    conn: &mut PgConnection,
+    kind: &str,
+    id: i64,
+) -> Result<Rebuilt, AppendError> {
+    let stream = format!("{kind}-{id}");
+    let mut transaction = conn.begin().await?;
+    let conn = &mut *transaction;
+    queries::lock_events(&mut *conn).await?;
+    let history = events::read(&mut *conn, &stream, 1).await?;
+    let rows: Vec<LogRow> = history.iter().filter_map(LogRow::of).collect();
+    let ids: Vec<i64> = rows.iter().map(|row| row.event_id).collect();
+    let mut rebuilt = Rebuilt {
+        events: history.len() as u64,
+        // Nothing lies between 0 and 0: rows are put right here, and those that are too many go below.
+        log_rows: queries::replace_log(conn, 0, 0, &rows).await?,
+        ..Rebuilt::default()
+    };
+    rebuilt.log_rows += queries::delete_log_of(&mut *conn, kind, id, &ids).await?;
+    if let Some(user_id) = standing::user_of(&stream) {
+        let mut standing = Standing::default();
+        history.iter().for_each(|event| standing.apply(event));
+        let standings = BTreeMap::from([(user_id, standing)]);
+        settle_bans(conn, &standings, Some(user_id), &mut rebuilt).await?;
+        settle_roles(conn, &standings, Some(user_id), &mut rebuilt).await?;
+    }
+    transaction.commit().await?;
+    Ok(rebuilt)
+}
+
+async fn settle_bans(
     conn: &mut PgConnection,
     standings: &BTreeMap<i64, Standing>,
-) -> sqlx::Result<u64> {
+    only: Option<i64>,
+    rebuilt: &mut Rebuilt,
+) -> Result<(), AppendError> {
     let ids: Vec<i64> = standings.keys().copied().collect();
-    let mut wrong = 0;
     for stored in queries::list_bans(&mut *conn, &ids).await? {
+        if only.is_some_and(|id| id != stored.id) {
+            continue;
+        }
         let told = standings
             .get(&stored.id)
             .and_then(|standing| standing.banned.as_ref());
-        if ban_of(&stored).as_ref() != told {
-            standing::queries::set_ban(&mut *conn, stored.id, told).await?;
-            wrong += 1;
+        match (ban_of(&stored), told) {
+            (Some(ban), None) => {
+                let data = json!({ "at": ban.at, "until": ban.until, "reason": ban.reason });
+                record(conn, stored.id, BAN_RECORDED, data).await?;
+                rebuilt.recorded += 1;
+            }
+            (stands, told) if stands.as_ref() != told => {
+                standing::queries::set_ban(&mut *conn, stored.id, told).await?;
+                rebuilt.bans += 1;
+            }
+            _ => {}
         }
     }
-    Ok(wrong)
+    Ok(())
 }
 
 fn ban_of(stored: &StoredBan) -> Option<Banned> {
@@ -95,24 +146,47 @@ fn ban_of(stored: &StoredBan) -> Option<Banned> {
     })
 }
 
-async fn rebuild_roles(
+async fn settle_roles(
     conn: &mut PgConnection,
     standings: &BTreeMap<i64, Standing>,
-) -> sqlx::Result<u64> {
+    only: Option<i64>,
+    rebuilt: &mut Rebuilt,
+) -> Result<(), AppendError> {
     let stored: BTreeSet<(i64, String)> = queries::list_all_roles(&mut *conn)
         .await?
         .into_iter()
+        .filter(|(user_id, _)| only.is_none_or(|id| id == *user_id))
         .collect();
     let told: BTreeSet<(i64, String)> = standings
         .iter()
         .flat_map(|(id, standing)| standing.roles.iter().map(|role| (*id, role.clone())))
         .collect();
-    let mut wrong = 0;
     for (user_id, role) in told.difference(&stored) {
-        wrong += u64::from(standing::queries::insert_role(&mut *conn, *user_id, role).await?);
+        let inserted = standing::queries::insert_role(&mut *conn, *user_id, role).await?;
+        rebuilt.roles += u64::from(inserted);
     }
     for (user_id, role) in stored.difference(&told) {
-        wrong += u64::from(standing::queries::delete_role(&mut *conn, *user_id, role).await?);
+        record(conn, *user_id, ROLE_RECORDED, json!({ "role": role })).await?;
+        rebuilt.recorded += 1;
     }
-    Ok(wrong)
+    Ok(())
+}
+
+/// Appends what was found to the stream of an account.
+async fn record(
+    conn: &mut PgConnection,
+    user_id: i64,
+    kind: &str,
+    data: Value,
+) -> Result<(), AppendError> {
+    let stream = standing::stream(user_id);
+    let version = events::version(&mut *conn, &stream).await?;
+    let event = NewEvent {
+        stream: &stream,
+        kind,
+        data,
+        meta: standing::meta(None, ""),
+    };
+    events::append(conn, event, version).await?;
+    Ok(())
 }

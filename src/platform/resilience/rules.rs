@@ -7,6 +7,21 @@ use serde_json::Value;
 
 use super::{breaker, bulkhead, retry, seconds};
 
+/// Most calls of one dependency at once.
+const RUNNING_MAX: usize = 1_000;
+/// Most calls that wait for one dependency.
+const QUEUED_MAX: usize = 10_000;
+/// Most calls that a breaker counts before it opens, closes, or judges a share.
+const COUNT_MAX: u32 = 10_000;
+/// Most attempts: each is another call of something that fails.
+const ATTEMPTS_MAX: u32 = 20;
+/// By how much delays grow, at most.
+const FACTOR_MAX: f64 = 10.0;
+/// The longest time, in seconds.
+const DAY: f64 = 86_400.0;
+/// Shorter than this nothing outside answers, in seconds.
+const TIME_MIN: f64 = 0.01;
+
 /// All the numbers of one dependency; the operator changes them by the setting `resilience.{name}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -52,6 +67,69 @@ impl Rules {
         merge(&mut all, changes);
         serde_json::from_value(all)
     }
+
+    /// Whether an operator's changes make sense for any dependency.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn check(changes: &Value) -> Result<(), String> {
+        if !changes.is_object() {
+            return Err("It must be an object, such as {\"breaker\":{\"reset\":30}}.".to_owned());
+        }
+        let rules = Self::default()
+            .changed_by(changes)
+            .map_err(|error| format!("It cannot be applied: {error}."))?;
+        let (breaker, retry) = (&rules.breaker, &rules.retry);
+        let count = |name, value: usize, min: usize, max: usize| {
+            (name, value as f64, min as f64, max as f64)
+        };
+        let time = |name, value: Duration, min: f64| (name, value.as_secs_f64(), min, DAY);
+        let numbers = [
+            count("bulkhead.running", rules.bulkhead.running, 1, RUNNING_MAX),
+            count("bulkhead.queued", rules.bulkhead.queued, 0, QUEUED_MAX),
+            (
+                "breaker.in_a_row",
+                breaker.in_a_row.into(),
+                1.0,
+                COUNT_MAX.into(),
+            ),
+            ("breaker.rate", breaker.rate, 0.01, 1.0),
+            time("breaker.window", breaker.window, 1.0),
+            (
+                "breaker.min_calls",
+                breaker.min_calls.into(),
+                1.0,
+                COUNT_MAX.into(),
+            ),
+            time("breaker.reset", breaker.reset, TIME_MIN),
+            (
+                "breaker.successes",
+                breaker.successes.into(),
+                1.0,
+                COUNT_MAX.into(),
+            ),
+            time("timeout.attempt", rules.timeout.attempt, TIME_MIN),
+            time("timeout.total", rules.timeout.total, TIME_MIN),
+            (
+                "retry.attempts",
+                retry.attempts.into(),
+                1.0,
+                ATTEMPTS_MAX.into(),
+            ),
+            time("retry.base", retry.base, 0.0),
+            ("retry.factor", retry.factor, 1.0, FACTOR_MAX),
+            time("retry.max", retry.max, 0.0),
+        ];
+        let wrong = numbers
+            .iter()
+            .find(|(_, value, min, max)| !(min..=max).contains(&value));
+        match wrong {
+            None => Ok(()),
+            Some((name, value, min, max)) => Err(format!(
+                "{name} is {value}, but must be from {min} to {max}."
+            )),
+        }
+    }
 }
 
 fn merge(into: &mut Value, changes: &Value) {
@@ -78,6 +156,26 @@ mod tests {
         assert_eq!(rules.breaker.reset, Duration::from_millis(500));
         assert_eq!((rules.bulkhead.running, rules.bulkhead.queued), (2, 100));
         assert_eq!(rules.retry, Rules::default().retry);
+    }
+
+    #[test]
+    fn s33_an_operators_changes_are_checked_and_the_mistake_is_named() {
+        assert_eq!(
+            Rules::check(&json!({ "breaker": { "reset": 0.2 } })),
+            Ok(())
+        );
+        assert_eq!(Rules::check(&json!({})), Ok(()));
+        for (changes, named) in [
+            (json!(7), "an object"),
+            (json!({ "braeker": {} }), "braeker"),
+            (json!({ "breaker": { "rate": 2 } }), "breaker.rate"),
+            (json!({ "bulkhead": { "running": 0 } }), "bulkhead.running"),
+            (json!({ "retry": { "attempts": 1_000 } }), "retry.attempts"),
+            (json!({ "timeout": { "attempt": 0 } }), "timeout.attempt"),
+        ] {
+            let told = Rules::check(&changes).expect_err("it makes no sense");
+            assert!(told.contains(named), "{told}");
+        }
     }
 
     #[test]

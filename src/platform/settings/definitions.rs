@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::platform::resilience::rules::Rules;
+
 /// Who may make an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +38,8 @@ pub enum Kind {
     },
     /// One of a few words, each with its meaning.
     Choice(&'static [(&'static str, &'static str)]),
+    /// Changes to the rules of a dependency: a JSON object that names what differs, or nothing.
+    Rules,
 }
 
 impl Kind {
@@ -51,7 +55,13 @@ impl Kind {
                 Ok(number) => number.into(),
                 Err(_) => return Err(self.rule()),
             },
-            Self::Line { optional: true, .. } if typed.is_empty() => Value::Null,
+            Self::Line { optional: true, .. } | Self::Rules if typed.is_empty() => Value::Null,
+            Self::Rules => {
+                let changes = serde_json::from_str(typed)
+                    .map_err(|error| format!("This is no JSON: {error}. {}", self.rule()))?;
+                Rules::check(&changes)?;
+                changes
+            }
             Self::Line { .. } | Self::Choice(_) => typed.into(),
         };
         if self.takes(&value) {
@@ -76,6 +86,7 @@ impl Kind {
             Self::Choice(choices) => value
                 .as_str()
                 .is_some_and(|word| choices.iter().any(|(name, _)| *name == word)),
+            Self::Rules => value.is_null() || Rules::check(value).is_ok(),
         }
     }
 
@@ -98,6 +109,7 @@ impl Kind {
                 let words: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
                 format!("One of {}.", words.join(", "))
             }
+            Self::Rules => RULES.to_owned(),
         }
     }
 
@@ -106,6 +118,7 @@ impl Kind {
         match (self, value) {
             (_, Value::Bool(true)) => "on".to_owned(),
             (_, Value::Bool(false)) => "off".to_owned(),
+            (Self::Rules, Value::Null) => "as built in".to_owned(),
             (_, Value::Null) => "nothing".to_owned(),
             (Self::Number { unit, .. }, number) => format!("{number} {unit}"),
             (_, Value::String(text)) => text.clone(),
@@ -185,6 +198,9 @@ fn read<T: serde::de::DeserializeOwned>(
     value
 }
 
+/// What [`Kind::Rules`] takes.
+const RULES: &str = r#"A JSON object of what differs from what is built in, such as {"breaker":{"reset":30},"retry":{"attempts":2}}; or nothing. There are bulkhead (running, queued), breaker (in_a_row, rate, window, min_calls, reset, successes), timeout (attempt, total) and retry (attempts, base, factor, max); times are in seconds."#;
+
 const SIGNUP: Kind = Kind::Choice(&[
     ("open", "anyone may make an account"),
     ("closed", "nobody may, for now"),
@@ -234,6 +250,15 @@ settings! {
     limit_letters: u32 = 5,
         "limits.letters", number(1_000, "letters in an hour"),
         "How many letters (for a new password, to confirm an address) one address or account may ask for.";
+    resilience_links: Value = Value::Null,
+        "resilience.links", Kind::Rules,
+        "How pages that people link to are asked: how many at once, how long, how often again, and when they are left alone.";
+    resilience_link_preview: Value = Value::Null,
+        "resilience.link-preview", Kind::Rules,
+        "When the API of link previews answers 503 without trying: only the breaker's rules count here.";
+    resilience_mail: Value = Value::Null,
+        "resilience.mail", Kind::Rules,
+        "How the mail server is asked: how many letters at once, how long one may take, and when it is left alone.";
 }
 
 #[cfg(test)]

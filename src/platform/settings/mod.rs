@@ -25,12 +25,17 @@ use super::{
 /// The channel of `NOTIFY` that has every instance read the settings anew.
 pub const CHANNEL: &str = "settings";
 
-/// All rows whose keys begin so, by the rest of their keys.
-fn below(rows: &[(String, Value)], prefix: &str) -> BTreeMap<String, Value> {
-    let named = rows
-        .iter()
-        .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())));
-    named.collect()
+/// What the keys of dependencies' rules begin with.
+const RESILIENCE: &str = "resilience.";
+
+/// Changes to the rules of dependencies, by their names; those that make no sense are left out.
+fn resilience_of(values: &Values) -> BTreeMap<String, Value> {
+    let rules = DEFINITIONS.iter().filter_map(|definition| {
+        let name = definition.key.strip_prefix(RESILIENCE)?;
+        let changes = (definition.current)(values);
+        (!changes.is_null()).then(|| (name.to_owned(), changes))
+    });
+    rules.collect()
 }
 
 /// A cloneable handle to the settings as they are now.
@@ -53,7 +58,7 @@ impl Settings {
         self.held().values
     }
 
-    /// Changes to the rules of dependencies, by their names: rows with the keys `resilience.{name}`.
+    /// Changes to the rules of dependencies, by their names: the settings `resilience.{name}`.
     pub fn resilience(&self) -> Arc<BTreeMap<String, Value>> {
         self.held().resilience
     }
@@ -71,9 +76,10 @@ impl Settings {
         let _reading = self.reading.lock().await;
         let mut conn = db.conn().await?;
         let rows = queries::list(&mut conn).await?;
+        let values = Values::from_rows(&rows);
         let held = Held {
-            values: Arc::new(Values::from_rows(&rows)),
-            resilience: Arc::new(below(&rows, "resilience.")),
+            resilience: Arc::new(resilience_of(&values)),
+            values: Arc::new(values),
         };
         let mut current = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let has_changed = current.values != held.values;

@@ -107,7 +107,7 @@ fn of<B>(
             |deed| deed.action.to_owned(),
         ),
         resource: deed.map(|deed| deed.resource),
-        resource_id: deed.map(|deed| deed.id),
+        resource_id: deed.and_then(|deed| deed.id),
         method: method.to_owned(),
         route,
         path: path_to_log(request.path()).chars().take(500).collect(),
