@@ -14,7 +14,14 @@ use super::error::Error;
 pub struct WantsEnvelope;
 
 /// What programs ask for: the API, and what operators' tools call.
-const PLACES: [&str; 5] = ["/api", "/cache", "/health", "/instances", "/metrics"];
+const PLACES: [&str; 6] = [
+    "/api",
+    "/cache",
+    "/dependencies",
+    "/health",
+    "/instances",
+    "/metrics",
+];
 
 /// Whether a path is for programs: they come with a token instead of a session, and are answered in JSON, failures too.
 pub fn is_for_programs(path: &str) -> bool {
