@@ -4,7 +4,8 @@ use sqlx::PgPool;
 
 use crate::support::{Options, PASSWORD, SmtpSink, TestSite, Visitor, eventually};
 
-async fn site_with(pool: PgPool, sink: &SmtpSink) -> TestSite {
+/// A site whose letters come to `sink`.
+pub async fn site_with(pool: PgPool, sink: &SmtpSink) -> TestSite {
     let options = Options {
         environment: vec![
             ("SMTP_URL", sink.url()),
@@ -16,7 +17,7 @@ async fn site_with(pool: PgPool, sink: &SmtpSink) -> TestSite {
 }
 
 /// Signs up with an address, and follows the letter's link.
-async fn signed_up_and_confirmed(
+pub async fn signed_up_and_confirmed(
     site: &TestSite,
     sink: &SmtpSink,
     name: &str,
@@ -29,7 +30,8 @@ async fn signed_up_and_confirmed(
     visitor
 }
 
-async fn signed_up(site: &TestSite, name: &str, email: &str) -> Visitor {
+/// Signs up with an address.
+pub async fn signed_up(site: &TestSite, name: &str, email: &str) -> Visitor {
     let visitor = site.visitor();
     visitor.get("/signup").await;
     let fields = [("username", name), ("email", email), ("password", PASSWORD)];
@@ -38,7 +40,7 @@ async fn signed_up(site: &TestSite, name: &str, email: &str) -> Visitor {
 }
 
 /// The path of the newest letter's link, once it has come.
-async fn link_in(sink: &SmtpSink, to: &str, path: &str) -> String {
+pub async fn link_in(sink: &SmtpSink, to: &str, path: &str) -> String {
     let find = || {
         let letter = sink
             .letters()
