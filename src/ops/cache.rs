@@ -1,13 +1,16 @@
 //! `/cache/stats`, `DELETE /cache/tag/{tag}`, `DELETE /cache/{pattern}` (S17). Must not know what is cached.
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header,
     web::{Data, Path},
 };
 use serde_json::json;
 
-use crate::web::{error::Error, state::State};
+use crate::{
+    platform::audit::{self, Change, Who},
+    web::{activity, context::Context, error::Error, state::State, viewer::Caller},
+};
 
 /// What patterns of pages begin with: `page:/newest*`.
 const PAGE: &str = "page:";
@@ -16,6 +19,32 @@ fn answer(body: &serde_json::Value) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(body)
+}
+
+/// Writes down what an operator dropped, and answers with it.
+async fn dropped(
+    request: &HttpRequest,
+    state: &State,
+    what: &str,
+    pages: usize,
+    values: usize,
+) -> Result<HttpResponse, Error> {
+    activity::did(request, "cache.delete", "cache", None);
+    let (caller, context) = (Caller::get(request), Context::get(request));
+    let who = Who {
+        actor_id: caller.id(),
+        request_id: &context.id,
+    };
+    let change = Change {
+        subject: &format!("cache:{what}"),
+        action: "delete",
+        before: Some(json!({ "pages": pages, "values": values })),
+        after: None,
+    };
+    audit::record(&mut state.db.conn().await?, who, change).await?;
+    Ok(answer(
+        &json!({ "count": pages + values, "pages": pages, "values": values }),
+    ))
 }
 
 /// `GET /cache/stats`
@@ -31,8 +60,12 @@ pub async fn stats(state: Data<State>) -> Result<HttpResponse, Error> {
 /// `DELETE /cache/tag/{tag}`: drops all pages and values with this tag, and answers their number.
 ///
 /// # Errors
-/// None; the signature is a handler's.
-pub async fn delete_tag(state: Data<State>, tag: Path<String>) -> Result<HttpResponse, Error> {
+/// 503 where it cannot be written down who did; it is dropped all the same.
+pub async fn delete_tag(
+    request: HttpRequest,
+    state: Data<State>,
+    tag: Path<String>,
+) -> Result<HttpResponse, Error> {
     let pages = state.pages.remove(&[tag.as_str()]);
     let values = state.cache.invalidate_tag(&tag).await;
     tracing::info!(
@@ -40,17 +73,16 @@ pub async fn delete_tag(state: Data<State>, tag: Path<String>) -> Result<HttpRes
         cache.dropped = pages + values,
         "an operator dropped a tag"
     );
-    Ok(answer(
-        &json!({ "count": pages + values, "pages": pages, "values": values }),
-    ))
+    dropped(&request, &state, &format!("tag/{tag}"), pages, values).await
 }
 
 /// `DELETE /cache/{pattern}`: drops all pages (`page:` and their path) and values whose keys fit, and answers their number.
 /// `*` is any run of characters; alone, it is everything.
 ///
 /// # Errors
-/// None; the signature is a handler's.
+/// As [`delete_tag`].
 pub async fn delete_matching(
+    request: HttpRequest,
     state: Data<State>,
     pattern: Path<String>,
 ) -> Result<HttpResponse, Error> {
@@ -65,7 +97,5 @@ pub async fn delete_matching(
         cache.dropped = pages + values,
         "an operator dropped a pattern"
     );
-    Ok(answer(
-        &json!({ "count": pages + values, "pages": pages, "values": values }),
-    ))
+    dropped(&request, &state, &pattern, pages, values).await
 }

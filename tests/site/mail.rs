@@ -17,7 +17,8 @@ use crate::{
     support::{Mode, Options, Outside, PASSWORD, SmtpSink, TestSite, Visitor, eventually},
 };
 
-async fn site_with(pool: PgPool, sink: &SmtpSink) -> TestSite {
+/// A site whose letters come to `sink`.
+pub async fn site_with(pool: PgPool, sink: &SmtpSink) -> TestSite {
     let options = Options {
         environment: vec![
             ("SMTP_URL", sink.url()),
@@ -29,7 +30,7 @@ async fn site_with(pool: PgPool, sink: &SmtpSink) -> TestSite {
 }
 
 /// Signs up with an address, and follows the letter's link.
-async fn signed_up_and_confirmed(
+pub async fn signed_up_and_confirmed(
     site: &TestSite,
     sink: &SmtpSink,
     name: &str,
@@ -42,7 +43,8 @@ async fn signed_up_and_confirmed(
     visitor
 }
 
-async fn signed_up(site: &TestSite, name: &str, email: &str) -> Visitor {
+/// Signs up with an address.
+pub async fn signed_up(site: &TestSite, name: &str, email: &str) -> Visitor {
     let visitor = site.visitor();
     visitor.get("/signup").await;
     let fields = [("username", name), ("email", email), ("password", PASSWORD)];
@@ -51,7 +53,7 @@ async fn signed_up(site: &TestSite, name: &str, email: &str) -> Visitor {
 }
 
 /// The path of the newest letter's link, once it has come.
-async fn link_in(sink: &SmtpSink, to: &str, path: &str) -> String {
+pub async fn link_in(sink: &SmtpSink, to: &str, path: &str) -> String {
     let find = || {
         let letter = sink
             .letters()

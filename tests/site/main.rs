@@ -19,6 +19,7 @@ mod faults;
 mod fetch;
 mod import;
 mod jobs;
+mod ledger;
 mod limits;
 mod lists;
 mod mail;

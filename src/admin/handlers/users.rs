@@ -6,7 +6,9 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use super::who;
 use crate::{
     accounts::{
         standing::{
@@ -22,7 +24,7 @@ use crate::{
         views::{RoleChoice, UserRow, UsersIndexPage, UsersShowPage},
     },
     news::{moderation::model::Reason, outdated},
-    platform::db::Conn,
+    platform::{audit, db::Conn},
     web::{
         activity, chrome,
         context::Context,
@@ -214,7 +216,20 @@ pub async fn set_roles(
         request_id: &context.id,
     };
     conn.begin().await?;
+    // Until the commit nobody else changes a role, so that "before" is what was changed.
+    standing::queries::lock_roles(&mut conn).await?;
+    let before = role_names(&mut conn, subject.id).await?;
     let changed = roles::set(&mut conn, viewer, subject.id, &form.roles, change).await?;
+    if changed > 0 {
+        let after = role_names(&mut conn, subject.id).await?;
+        let change = audit::Change {
+            subject: &format!("user:{}", subject.id),
+            action: "set roles",
+            before: Some(before),
+            after: Some(after),
+        };
+        audit::record(&mut conn, who(&request).as_who(), change).await?;
+    }
     conn.commit().await?;
     viewers::forget(&state.cache, subject.id).await;
     outdated::moderation(&state.pages, Some(subject.id));
@@ -233,11 +248,23 @@ pub async fn set_roles(
     Ok(render::see_other_saying(&state, &back, &said))
 }
 
+/// The roles of an account as the audit keeps them: their names, or nothing.
+async fn role_names(conn: &mut Conn, user_id: i64) -> sqlx::Result<Value> {
+    let held = standing::queries::list_roles_of(conn, user_id).await?;
+    let names: Vec<String> = held.into_iter().map(|role| role.name).collect();
+    Ok(if names.is_empty() {
+        Value::Null
+    } else {
+        names.join(", ").into()
+    })
+}
+
 /// `POST /admin/users/{name}/sessions/end`
 ///
 /// # Errors
 /// 403 for someone of one's own rank or above, 404 for nobody, 503 while sessions cannot be ended.
 pub async fn end_sessions(
+    request: HttpRequest,
     state: Data<State>,
     caller: Caller,
     name: Path<String>,
@@ -248,6 +275,14 @@ pub async fn end_sessions(
         .ok_or(Error::NotFound)?;
     standing::require_above(viewer, subject.rank)?;
     let ended = state.sessions.end_all(subject.id, None).await?;
+    activity::did(&request, "session.end_all", "user", subject.id);
+    let change = audit::Change {
+        subject: &format!("user:{}", subject.id),
+        action: "end sessions",
+        before: Some(json!({ "sessions": ended })),
+        after: Some(json!({ "sessions": 0 })),
+    };
+    audit::record(&mut state.db.conn().await?, who(&request).as_who(), change).await?;
     tracing::info!(
         user.id = viewer.id,
         target.id = subject.id,
