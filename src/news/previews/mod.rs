@@ -176,8 +176,8 @@ impl Previews {
         priority: Priority,
         limit: Duration,
     ) -> Result<Arc<Preview>, Error> {
-        if let Some(kept) = self.cache.get::<Preview>(&key_of(url)).await {
-            return Ok(Arc::new(kept));
+        if let Some(kept) = self.kept(url).await {
+            return Ok(kept);
         }
         let (own, address) = (self.clone(), url.clone());
         let key = format!("{priority:?} {url}");
@@ -190,7 +190,15 @@ impl Previews {
         outcome.map_err(|error| meaning(&error))
     }
 
+    async fn kept(&self, url: &SiteUrl) -> Option<Arc<Preview>> {
+        self.cache.get::<Preview>(&key_of(url)).await.map(Arc::new)
+    }
+
     async fn fetch(self, url: SiteUrl, priority: Priority, limit: Duration) -> Outcome {
+        // Another may have landed since the caller looked.
+        if let Some(kept) = self.kept(&url).await {
+            return Ok(kept);
+        }
         let call = self.links.call(url.domain());
         let outcome = call
             .priority(priority)

@@ -259,6 +259,12 @@ settings! {
     resilience_mail: Value = Value::Null,
         "resilience.mail", Kind::Rules,
         "How the mail server is asked: how many letters at once, how long one may take, and when it is left alone.";
+    resilience_webhook: Value = Value::Null,
+        "resilience.webhook", Kind::Rules,
+        "How the webhook for alerts is asked, where there is one.";
+    resilience_cdn: Value = Value::Null,
+        "resilience.cdn", Kind::Rules,
+        "How the CDN is told what is outdated, where there is one.";
 }
 
 #[cfg(test)]
