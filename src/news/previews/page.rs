@@ -1,7 +1,7 @@
 //! What a page says of itself: title, description, canonical URL. Must not know how it was fetched.
 //!
 //! The page is read as a stream of tokens and never becomes a tree, so that no nesting, however deep, costs more than its
-//! bytes. It is read piece by piece, no further than its own words, and no longer than [`PATIENCE`]: the tokenizer holds
+//! bytes. It is read piece by piece, no further than its own words, and no longer than `PATIENCE`: the tokenizer holds
 //! each attribute of a tag against all before it, so that one tag with very many would take minutes.
 
 use std::{

@@ -212,7 +212,7 @@ impl Kv {
     /// Runs one command.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As `run`.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let name = match command.args_iter().next() {
             Some(Arg::Simple(name)) => String::from_utf8_lossy(name),
@@ -227,7 +227,7 @@ impl Kv {
     /// Runs several commands in one round trip; `pipeline.atomic()` makes them one transaction.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As `run`.
     pub async fn pipeline<T: FromRedisValue>(
         &self,
         pipeline: &redis::Pipeline,
@@ -242,7 +242,7 @@ impl Kv {
     /// `kv.eval(&SCRIPT, |s| { s.key(kv.key("x")).arg(1); })`.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As `run`.
     pub async fn eval<T: FromRedisValue>(
         &self,
         script: &Script,

@@ -1,5 +1,5 @@
 //! The innermost middleware, one on every route: who may call it, the limits of its class, the body and its token; then the
-//! handler, within the [net](super::net). Must not know what the handler does.
+//! handler, within the [net]. Must not know what the handler does.
 
 use std::{future::Future, pin::Pin, rc::Rc};
 

@@ -1,8 +1,8 @@
 //! The net under handlers, and the one under everything (S05): a deadline, and a panic that is an answer instead of a
 //! broken connection. Must not know what runs inside.
 //!
-//! [`bounded`] stands on the route, because only behind the router may a request be kept aside while the handler runs: a
-//! panic unwinds the handler's copy, and the answer needs one. [`caught`] stands outside of every other middleware; what
+//! `bounded` stands on the route, because only behind the router may a request be kept aside while the handler runs: a
+//! panic unwinds the handler's copy, and the answer needs one. `caught` stands outside of every other middleware; what
 //! unwinds as far as there has lost its request, so that its answer is made without one.
 
 use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, rc::Rc, time::Duration};
