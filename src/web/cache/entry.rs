@@ -22,12 +22,12 @@ use tokio::sync::{OnceCell, Semaphore};
 
 /// Brotli's level: 4 gives most of what the highest gives, in a tenth of a tenth of the time.
 const BROTLI_LEVEL: i32 = 4;
-/// 2^22 bytes, the window that browsers expect.
-const BROTLI_WINDOW: i32 = 22;
+/// 2^18 bytes: a page is seldom longer, and the encoder keeps a buffer of twice the window while it works.
+const BROTLI_WINDOW: i32 = 18;
 const ZSTD_LEVEL: i32 = 6;
 const GZIP_LEVEL: u32 = 6;
 /// Pages that are compressed at once.
-static AT_ONCE: Semaphore = Semaphore::const_new(4);
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 /// How an answer came about: `HIT`, `MISS` or `STALE`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// Headers that answer the moment, not the page.
