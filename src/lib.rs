@@ -38,10 +38,10 @@
 pub mod accounts; // identity: getting in, roles, one's own settings
 pub mod admin; // the console, one file a page
 pub mod app; // the composition root
-pub mod cli;
+pub mod cli; // one file a subcommand
 pub mod config; // the only reader of the environment
 pub mod news; // the product, in vertical slices
 pub mod ops; // what probes and operators call
 pub mod platform; // mechanisms: databases, caches, limits, metrics, health, settings, events, shutdown; no HTTP, no news
 pub mod routes; // every URL, its handler, and who may call it: the table of contents
-pub mod web; // the HTTP shell: errors, forms, sessions, tokens, rendering, the stacks // one file a subcommand
+pub mod web; // the HTTP shell: errors, forms, sessions, tokens, rendering, the stacks
