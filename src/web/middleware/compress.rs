@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 /// Below this size an answer fits one packet anyway, in bytes.
 const SMALL: usize = 1_024;
 /// Above this size compressing takes longer than a worker may be held up, in bytes.
-const LARGE: usize = 256 * 1_024;
+const LARGE: usize = 1_024 * 1_024;
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_LEVEL: u32 = 5;
 
