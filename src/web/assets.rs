@@ -6,7 +6,7 @@ use actix_web::{
     web::Path,
 };
 
-use super::error::Error;
+use super::{encoding::accepts, error::Error};
 
 /// One file; the table is written by `build.rs`.
 struct Asset {
@@ -67,23 +67,13 @@ pub async fn show(request: HttpRequest, file: Path<String>) -> Result<HttpRespon
             },
         ))
         .insert_header((header::VARY, "Accept-Encoding"));
-    if accepts_brotli(&request) && asset.brotli.len() < asset.plain.len() {
+    let takes_brotli = accepts(request.headers().get(header::ACCEPT_ENCODING), "br");
+    if takes_brotli && asset.brotli.len() < asset.plain.len() {
         return Ok(answer
             .insert_header((header::CONTENT_ENCODING, HeaderValue::from_static("br")))
             .body(asset.brotli));
     }
     Ok(answer.body(asset.plain))
-}
-
-fn accepts_brotli(request: &HttpRequest) -> bool {
-    request
-        .headers()
-        .get(header::ACCEPT_ENCODING)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| {
-            v.split(',')
-                .any(|e| e.trim() == "br" || e.trim().starts_with("br;q=") && !e.ends_with("q=0"))
-        })
 }
 
 fn content_type(name: &str) -> &'static str {

@@ -7,6 +7,7 @@ pub mod chrome;
 pub mod context;
 pub mod cookies;
 pub mod csrf;
+pub mod encoding; // which codings a client takes
 pub mod envelope;
 pub mod error;
 pub mod features; // what is on, for whom

@@ -153,24 +153,12 @@ fn share(name: &str, user_id: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
 
     fn flag() -> Flag {
-        Flag {
-            name: "polls".into(),
-            description: String::new(),
-            is_on: true,
-            environments: Vec::new(),
-            segments: Vec::new(),
-            percentage: None,
-            user_ids: Vec::new(),
-            is_built_in: false,
-            updated_at: DateTime::UNIX_EPOCH,
-            evaluated_at: None,
-        }
+        Flag::new_on("polls")
     }
 
     fn subject(user_id: i64, segments: &[Segment]) -> Subject {

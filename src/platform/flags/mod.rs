@@ -52,6 +52,25 @@ pub struct Flag {
     pub evaluated_at: Option<DateTime<Utc>>,
 }
 
+#[cfg(test)]
+impl Flag {
+    /// A flag that is on, for everyone.
+    fn new_on(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: String::new(),
+            is_on: true,
+            environments: Vec::new(),
+            segments: Vec::new(),
+            percentage: None,
+            user_ids: Vec::new(),
+            is_built_in: false,
+            updated_at: DateTime::UNIX_EPOCH,
+            evaluated_at: None,
+        }
+    }
+}
+
 struct Held {
     flag: Flag,
     /// Seconds since 1970 when this instance was last asked; 0 is not since the last note.
@@ -81,18 +100,7 @@ impl Flags {
     #[cfg(test)]
     pub(crate) fn with_on(names: &[&str]) -> Self {
         let held = names.iter().map(|name| {
-            let flag = Flag {
-                name: (*name).to_owned(),
-                description: String::new(),
-                is_on: true,
-                environments: Vec::new(),
-                segments: Vec::new(),
-                percentage: None,
-                user_ids: Vec::new(),
-                is_built_in: false,
-                updated_at: DateTime::UNIX_EPOCH,
-                evaluated_at: None,
-            };
+            let flag = Flag::new_on(name);
             (
                 flag.name.clone(),
                 Held {

@@ -9,7 +9,7 @@ mod queries;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use serde_json::Value;
@@ -55,17 +55,16 @@ struct Held {
 impl Settings {
     /// The settings as they are now.
     pub fn get(&self) -> Arc<Values> {
-        self.held().values
+        Arc::clone(&self.held().values)
     }
 
     /// Changes to the rules of dependencies, by their names: the settings `resilience.{name}`.
     pub fn resilience(&self) -> Arc<BTreeMap<String, Value>> {
-        self.held().resilience
+        Arc::clone(&self.held().resilience)
     }
 
-    fn held(&self) -> Held {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.clone()
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads them anew from the database; true where any has changed.

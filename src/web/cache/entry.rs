@@ -20,6 +20,8 @@ use actix_web::{
 use sha2::{Digest, Sha256};
 use tokio::sync::{OnceCell, Semaphore};
 
+use crate::web::encoding::accepts;
+
 /// Brotli's level: 4 gives most of what the highest gives, in a tenth of a tenth of the time.
 const BROTLI_LEVEL: i32 = 4;
 /// 2^18 bytes: a page is seldom longer, and the encoder keeps a buffer of twice the window while it works.
@@ -54,9 +56,6 @@ pub enum Encoding {
 impl Encoding {
     /// The best that a client takes (RFC 9110, section 12.5.3), by our own preference: what is smallest.
     pub fn negotiate(accepted: Option<&HeaderValue>) -> Self {
-        let Some(accepted) = accepted.and_then(|v| v.to_str().ok()) else {
-            return Self::Identity;
-        };
         [Self::Brotli, Self::Zstd, Self::Gzip]
             .into_iter()
             .find(|encoding| accepts(accepted, encoding.name()))
@@ -96,20 +95,6 @@ impl Encoding {
             }
         }
     }
-}
-
-fn accepts(accepted: &str, name: &str) -> bool {
-    accepted.split(',').any(|part| {
-        let mut words = part.split(';').map(str::trim);
-        let named = words
-            .next()
-            .is_some_and(|word| word.eq_ignore_ascii_case(name));
-        named
-            && words.all(|word| {
-                word.strip_prefix("q=")
-                    .is_none_or(|q| q.parse::<f32>().is_ok_and(|q| q > 0.0))
-            })
-    })
 }
 
 /// A page in one encoding.

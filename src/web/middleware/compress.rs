@@ -19,6 +19,8 @@ use actix_web::{
 use flate2::{Compression, write::GzEncoder};
 use tokio::sync::Semaphore;
 
+use crate::web::encoding::accepts;
+
 /// Below this size an answer fits one packet anyway, in bytes.
 const SMALL: usize = 1_024;
 /// Above this size compressing takes longer than a worker may be held up, in bytes.
@@ -45,10 +47,10 @@ impl Coding {
 
     /// The best coding that a client accepts; one with `q=0` is none.
     fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+        let accepted = headers.get(header::ACCEPT_ENCODING);
         Self::ALL
             .into_iter()
-            .find(|(_, name)| accepted.split(',').any(|item| accepts(item, name)))
+            .find(|(_, name)| accepts(accepted, name))
             .map(|(coding, _)| coding)
     }
 
@@ -75,15 +77,6 @@ impl Coding {
 
 thread_local! {
     static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-}
-
-fn accepts(item: &str, name: &str) -> bool {
-    let mut parts = item.split(';').map(str::trim);
-    let named = parts
-        .next()
-        .is_some_and(|coding| coding.eq_ignore_ascii_case(name));
-    let weight = parts.find_map(|p| p.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()));
-    named && weight.is_none_or(|q| q > 0.0)
 }
 
 /// Middleware function, see the module.
