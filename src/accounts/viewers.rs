@@ -1,7 +1,7 @@
 //! Enriched users by id (S09, S23): kept for a moment in the cache of values, dropped when what they may or want changes;
 //! lookups of many requests at once are one query. Must not know sessions, which are looked up each time.
 //!
-//! Whatever changes a role, a ban, preferences or a name calls [`forget`] after its commit.
+//! Whatever changes a role, a ban, preferences, a name or what somebody says of themselves calls [`forget`] after its commit.
 
 use std::{cell::Cell, collections::HashMap, sync::Arc, time::Duration};
 

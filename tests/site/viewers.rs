@@ -127,3 +127,51 @@ async fn s09_an_ended_key_is_dead_although_its_owner_is_kept(pool: PgPool) {
         assert_eq!(with_token(site, Method::GET, path, &key).await, 401);
     }
 }
+
+#[sqlx::test]
+async fn s17_what_is_known_of_a_person_is_kept_and_dropped_on_both_instances_when_it_changes(
+    pool: PgPool,
+) {
+    let (one, two) = TestSite::start_two(&pool, Options::default()).await;
+    let alice = one.signed_up("alice").await;
+    let bob = one.signed_up("bob").await;
+    let operator = one.signed_up_as("olga", "admin").await;
+    let about = [("about", "I like trees.")];
+    alice
+        .post("/settings/profile", &about)
+        .await
+        .expect_status(303);
+    for site in [&one, &two] {
+        let page = at(site, &bob, "/users/alice").await;
+        assert_eq!(page.text(".prose"), "I like trees.");
+    }
+    // Behind the site's back: what was kept is still shown.
+    sqlx::query("UPDATE user_bodies SET html = '<p>Changed unseen.</p>'")
+        .execute(&one.pool)
+        .await
+        .expect("the row is changed");
+    let page = at(&one, &bob, "/users/alice").await;
+    assert_eq!(page.text(".prose"), "I like trees.");
+    let about = [("about", "I like hills.")];
+    alice
+        .post("/settings/profile", &about)
+        .await
+        .expect_status(303);
+    let page = at(&one, &bob, "/users/alice").await;
+    assert_eq!(page.text(".prose"), "I like hills.");
+    operator.get("/admin/users/alice").await.expect_status(200);
+    let fields = [("reason", "as was agreed"), ("roles", "moderator")];
+    operator
+        .post("/admin/users/alice/roles", &fields)
+        .await
+        .expect_status(303);
+    assert_eq!(
+        at(&one, &bob, "/users/alice").await.text("h1"),
+        "alice new here moderator"
+    );
+    eventually("the other instance knows", async || {
+        let page = at(&two, &bob, "/users/alice").await;
+        page.text(".prose") == "I like hills." && page.text("h1").ends_with("moderator")
+    })
+    .await;
+}

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use serde::Deserialize;
 
 use crate::{
-    accounts::{queries, views::SettingsProfilePage},
+    accounts::{queries, viewers, views::SettingsProfilePage},
     web::{
         activity,
         error::Error,
@@ -75,6 +75,7 @@ pub async fn update(
     let mut conn = state.db.conn().await?;
     queries::set_about(&mut conn, viewer.id, &form.about, &html, markup::RENDERER).await?;
     activity::did(&request, "profile.edit", "user", viewer.id);
+    viewers::forget(&state.cache, viewer.id).await;
     state.pages.invalidate(&[format!("user:{}", viewer.id)]);
     Ok(render::see_other_saying(
         &state,

@@ -170,9 +170,7 @@ pub async fn by_author(
     Query(query): Query<Continued>,
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
-    let user = profiles::queries::find(&mut conn, &name)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let user = profiles::handlers::find(&mut conn, &name).await?;
     cache::tag(&request, format!("user:{}", user.id));
     let address = format!("/users/{}/comments", chrome::encode(&user.username));
     let list = format!("comments-{}", user.id);

@@ -7,7 +7,7 @@ use actix_web::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    queries::{self, User},
+    queries::{self, About, User},
     views::{Profile, ShowPage},
 };
 use crate::{
@@ -15,6 +15,10 @@ use crate::{
     news::lists::{
         listing::{Continued, Listing},
         queries as lists,
+    },
+    platform::{
+        cache::{Cache, user_key},
+        db::Conn,
     },
     web::{
         cache, chrome,
@@ -62,6 +66,31 @@ fn account_state(user: &User, now: DateTime<Utc>) -> AccountState {
     }
 }
 
+/// The user with this name: as written, else with case folded.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn find(conn: &mut Conn, name: &str) -> Result<User, Error> {
+    let exact = queries::find(&mut *conn, name).await?;
+    match exact {
+        Some(user) => Ok(user),
+        None => queries::find_folded(conn, name)
+            .await?
+            .ok_or(Error::NotFound),
+    }
+}
+
+/// What changes seldom about somebody, and is kept: `accounts::viewers::forget` drops it.
+async fn about(state: &State, conn: &mut Conn, user_id: i64) -> Result<About, Error> {
+    let read = queries::get_about(conn, user_id);
+    if !state.cache.is_in_step() {
+        return Ok(read.await?);
+    }
+    let options = Cache::user_options(user_id);
+    let key = user_key(user_id, "about");
+    Ok(state.cache.get_or(&key, &options, read).await?)
+}
+
 /// `GET /users/{name}`
 ///
 /// # Errors
@@ -72,18 +101,19 @@ pub async fn show(
     caller: Caller,
     name: Path<String>,
 ) -> Result<HttpResponse, Error> {
-    let user = queries::find(&mut state.db.conn().await?, &name)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let mut conn = state.db.conn().await?;
+    let user = find(&mut conn, &name).await?;
     let path = address(&user);
     if user.username != *name {
         return Ok(render::moved(&path));
     }
+    let about = about(&state, &mut conn, user.id).await?;
+    drop(conn);
     cache::tag(&request, format!("user:{}", user.id));
     let now = Context::get(&request).now;
     let viewer = caller.viewer.as_deref();
     let is_self = viewer.is_some_and(|v| v.id == user.id);
-    let outranks = viewer.is_some_and(|v| v.rank > user.rank);
+    let outranks = viewer.is_some_and(|v| v.rank > about.rank);
     let may = |action| {
         outranks && viewer.is_some_and(|v| v.may("user", action, &Target::of(Some(user.id))))
     };
@@ -97,13 +127,13 @@ pub async fn show(
         can_ban: may("ban") && !account.is_banned(),
         can_unban: may("unban") && account.is_banned(),
         profile: Profile {
-            about_html: user.about.clone().unwrap_or_default(),
+            about_html: about.html.unwrap_or_default(),
             karma: user.karma.into(),
             created_at: user.created_at,
             post_count: user.post_count.into(),
             comment_count: user.comment_count.into(),
             is_new: now - user.created_at < NEW_FOR,
-            roles: user.roles,
+            roles: about.roles,
             name: user.username,
             state: account,
         },
@@ -123,9 +153,7 @@ pub async fn posts(
     Query(query): Query<Continued>,
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
-    let user = queries::find(&mut conn, &name)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let user = find(&mut conn, &name).await?;
     cache::tag(&request, format!("user:{}", user.id));
     let list = format!("author-{}", user.id);
     let listing = Listing {
