@@ -34,6 +34,7 @@ pub async fn begin(
         &context.agent,
         context.address,
         context.now,
+        &state.sessions.lifetimes(),
     );
     let token = state.sessions.begin(&record).await?;
     let name = TokenHash::of(&token);

@@ -160,7 +160,7 @@ fn jobs(state: &Data<State>, slices: &Slices) -> anyhow::Result<Registry> {
             news::posts::queries::delete_old_submissions(&mut conn).await?;
             accounts::letters::queries::delete_old_tokens(&mut conn).await?;
             accounts::tokens::queries::delete_old(&mut conn).await?;
-            metrics::delete_old(&mut conn).await?;
+            metrics::delete_old(&mut conn, state.settings.get().metrics_keep).await?;
             jobs::sweep(&mut conn).await?;
             Ok(())
         }
@@ -174,29 +174,25 @@ fn jobs(state: &Data<State>, slices: &Slices) -> anyhow::Result<Registry> {
 /// # Errors
 /// What is wrong with the machine's TLS, in a sentence.
 pub(super) fn register_checks(state: &State) -> anyhow::Result<()> {
-    state.checks.register(checks::database(state.db.clone()));
+    let (checks, settings) = (&state.checks, || state.settings.clone());
+    checks.register(checks::database(state.db.clone(), settings()));
     if let Some(kv) = &state.kv {
-        state.checks.register(checks::redis(kv.clone()));
+        checks.register(checks::redis(kv.clone(), settings()));
     }
-    state.checks.register(checks::memory());
-    state
-        .checks
-        .register(checks::disk(state.config.databases.data_dir.clone()));
-    state.checks.register(checks::jobs(state.db.clone()));
+    checks.register(checks::memory(settings()));
+    let folder = state.config.databases.data_dir.clone();
+    checks.register(checks::disk(folder, settings()));
+    checks.register(checks::jobs(state.db.clone(), settings()));
     if state.config.mail.smtp_url.is_some() {
-        state.checks.register(checks::mail(state.mailer.clone()));
+        checks.register(checks::mail(state.mailer.clone()));
     }
-    state
-        .checks
-        .register(checks::dependencies(state.dependencies.clone()));
+    checks.register(checks::dependencies(state.dependencies.clone()));
     let urls = &state.config.outside.health_urls;
     if !urls.is_empty() {
         let client = checks::url_client(&outside::agent(&state.config))?;
         for (at, url) in urls.iter().enumerate() {
             let name = format!("url-{}", at + 1);
-            state
-                .checks
-                .register(checks::url(name, url.clone(), client.clone()));
+            checks.register(checks::url(name, url.clone(), client.clone(), settings()));
         }
     }
     Ok(())
@@ -291,7 +287,7 @@ pub(super) fn observe_all(state: &Data<State>, instance: String, shutdown: &mut 
         let maintained = state.clone();
         let maintain = move || {
             let state = maintained.clone();
-            async move { activity::maintain(&state.db, chrono::Utc::now()).await }
+            async move { activity::maintain(&state.db, &state.settings, chrono::Utc::now()).await }
         };
         tokio::spawn(maintain());
         state.tasks.every("activity", ACTIVITY_EVERY, maintain);
@@ -312,7 +308,7 @@ pub(super) fn observe_all(state: &Data<State>, instance: String, shutdown: &mut 
 
 async fn store_minute(state: &State, instance: &str) -> Result<(), Error> {
     let minutes = state.metrics.routes().take_minute();
-    if !minutes.is_empty() {
+    if !minutes.is_empty() && state.flags.is_on("monitoring", None) {
         let at = chrono::Utc::now() - chrono::TimeDelta::seconds(30);
         metrics::insert(&mut state.db.conn().await?, at, instance, &minutes).await?;
     }

@@ -110,8 +110,7 @@ impl Application {
             observe.cache_pages_bytes,
             cdn.clone(),
         );
-        pages.set_wanted(settings.get().cache_pages && flags.is_on("caching", None));
-        let cache = Cache::new(kv.clone(), bus.clone(), observe.caching);
+        let cache = Cache::new(kv.clone(), bus.clone(), settings.clone(), observe.caching);
         let (heard_pages, heard_cache) = (pages.clone(), cache.clone());
         bus.listen(move |message| {
             heard_pages.hear(message);
@@ -122,7 +121,7 @@ impl Application {
             tasks.forever("cdn", move |_| cdn.clone().run());
         }
         let state = Data::new(State {
-            sessions: Store::new(kv.as_ref(), &db),
+            sessions: Store::new(kv.as_ref(), &db, settings.clone()),
             limiter: Limiter::new(
                 kv.clone(),
                 config.limits.enabled,
@@ -141,7 +140,7 @@ impl Application {
             shutting_down: shutdown.flag(),
             pages,
             cache,
-            activity: Activity::new(config.observe.activity),
+            activity: Activity::new(config.observe.activity, settings.clone()),
             metrics: Metrics::default(),
             system: System::default(),
             checks: Checks::default(),
@@ -154,7 +153,7 @@ impl Application {
             config: Arc::new(config),
         });
         let slices = Slices::of(&state);
-        state.dependencies.tune(&state.settings.resilience());
+        state.obey();
         register_checks(&state)?;
         bus.wait_up(LINE_LIMIT).await;
         start_renderer(&state, &slices, shutdown)?;

@@ -164,7 +164,7 @@ pub(super) fn site(
 /// hash. Its key is fixed, so that rotating `SECRET_KEY` logs nobody out.
 fn sessions(state: &Data<State>) -> SessionMiddleware<ActixStore> {
     let secure = state.config.http.secure();
-    let lifetime = cookie::time::Duration::seconds(session::LIFETIME_ABSOLUTE.num_seconds());
+    let lifetime = cookie::time::Duration::seconds(session::LONGEST.num_seconds());
     SessionMiddleware::builder(ActixStore(state.sessions.clone()), Key::from(&[0; 64]))
         .cookie_name(cookies::name(session::COOKIE, secure))
         .cookie_secure(secure)

@@ -110,7 +110,7 @@ async fn reset_password(reset: &ResetPassword, databases: &Databases) -> anyhow:
             subject.username
         );
     }
-    let ended = Store::new(databases.kv.as_ref(), &databases.db)
+    let ended = Store::new(databases.kv.as_ref(), &databases.db, Settings::default())
         .end_all(subject.id, None)
         .await
         .context("the password is set, but open sessions could not be ended")?;

@@ -17,6 +17,7 @@ use crate::{
         audit::{self, Change, Who},
         cache::{Cache, bus::Bus},
         db::Conn,
+        settings::Settings,
     },
     web::signing::random_token,
 };
@@ -146,7 +147,7 @@ async fn list(conn: &mut Conn) -> anyhow::Result<()> {
 /// What running instances keep of people is worth nothing any more. Who is not reached believes it for a minute at most.
 async fn tell_instances(databases: &Databases) {
     let bus = Bus::open(databases.kv.as_ref(), &databases.db, random_token(9));
-    let cache = Cache::new(databases.kv.clone(), bus.clone(), true);
+    let cache = Cache::new(databases.kv.clone(), bus.clone(), Settings::default(), true);
     viewers::forget_all(&cache).await;
     if !bus.drained(TOLD_WITHIN).await {
         say("Running instances were not reached: there it holds within a minute.");

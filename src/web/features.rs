@@ -1,6 +1,8 @@
 //! What the operator steers while the site runs: settings and flags, and which features are on for whom. Must not know
 //! what the features do.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{state::State, viewer::Viewer};
@@ -57,14 +59,22 @@ impl State {
     pub async fn steer(&self) -> sqlx::Result<()> {
         let has_changed = self.settings.refresh(&self.db).await?;
         self.flags.refresh(&self.db).await?;
-        self.dependencies.tune(&self.settings.resilience());
-        let wanted = self.settings.get().cache_pages && self.flags.is_on("caching", None);
-        self.pages.set_wanted(wanted);
+        self.obey();
         if has_changed {
             // The site's name stands on every page, and who may read them is a setting too.
             self.pages.clear();
         }
         Ok(())
+    }
+
+    /// Tells those who do not ask the settings themselves what they say now.
+    pub fn obey(&self) {
+        let settings = self.settings.get();
+        self.dependencies.tune(&self.settings.resilience());
+        self.pages
+            .set_wanted(settings.cache_pages && self.flags.is_on("caching", None));
+        let slow = Duration::from_millis(settings.metrics_slow.into());
+        self.metrics.routes().set_slow(slow);
     }
 
     /// Whether a feature is on for whoever looks; an unknown one is off.

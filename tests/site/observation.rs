@@ -157,7 +157,7 @@ async fn s15_old_rows_go_by_the_month_and_old_addresses_are_shortened(pool: PgPo
         .await
         .expect("a row");
     }
-    activity::maintain(&site.state.db, now)
+    activity::maintain(&site.state.db, &site.state.settings, now)
         .await
         .expect("the upkeep");
     let addresses: Vec<String> =
@@ -459,9 +459,10 @@ async fn s30_jobs_that_pile_up_and_an_open_breaker_degrade(pool: PgPool) {
         "INSERT INTO jobs (kind, run_at) VALUES ('nobodys', now() - interval '7 minutes')",
     )
     .await;
-    site.state
-        .checks
-        .register(checks::jobs(site.state.db.clone()));
+    site.state.checks.register(checks::jobs(
+        site.state.db.clone(),
+        site.state.settings.clone(),
+    ));
     eventually("it is noticed", async || {
         message("jobs").await.as_deref() == Some("A job has waited for 7 minutes.")
     })
@@ -540,7 +541,7 @@ async fn s25_minutes_of_routes_are_stored_and_dropped_after_thirty_days(pool: Pg
         .value("SELECT sum(total)::bigint FROM route_minutes WHERE route = 'GET:/newest'")
         .await;
     assert_eq!(stored, 2);
-    metrics::delete_old(&mut conn).await.expect("dropped");
+    metrics::delete_old(&mut conn, 30).await.expect("dropped");
     assert_eq!(
         site.value::<i64>("SELECT count(*) FROM route_minutes WHERE route = 'GET:/newest'")
             .await,

@@ -50,9 +50,7 @@ pub async fn set(site: &TestSite, key: &str, value: Value) {
         .refresh(&site.state.db)
         .await
         .expect("the settings are read");
-    site.state
-        .dependencies
-        .tune(&site.state.settings.resilience());
+    site.state.obey();
 }
 
 /// Asks the API for a preview.

@@ -210,7 +210,14 @@ async fn a_request_under_way_does_not_revive_an_ended_session(site: TestSite) {
     for _ in 0..20 {
         // Last seen a while ago: every request that finds it writes it back.
         let before = Utc::now() - TimeDelta::minutes(5);
-        let record = Record::new(1, false, "curl/8", [192, 0, 2, 1].into(), before);
+        let record = Record::new(
+            1,
+            false,
+            "curl/8",
+            [192, 0, 2, 1].into(),
+            before,
+            &store.lifetimes(),
+        );
         let token = store.begin(&record).await.expect("begun");
         let requests = (0..8).map(|_| {
             let (store, token) = (store.clone(), token.clone());
@@ -235,7 +242,14 @@ async fn a_request_under_way_does_not_revive_an_ended_session(site: TestSite) {
 async fn an_expired_session_is_gone_when_met(site: TestSite) {
     site.signed_up("alice").await;
     let store = &site.state.sessions;
-    let record = Record::new(1, false, "curl/8", [192, 0, 2, 1].into(), Utc::now());
+    let record = Record::new(
+        1,
+        false,
+        "curl/8",
+        [192, 0, 2, 1].into(),
+        Utc::now(),
+        &store.lifetimes(),
+    );
     let token = store.begin(&record).await.expect("begun");
     let later = Utc::now() + TimeDelta::hours(25);
     assert!(store.find(&token, later).await.expect("asked").is_none());

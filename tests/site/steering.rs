@@ -1,7 +1,15 @@
 //! S33, S34 and the console's pages A06, A07, A08 and A10: what an operator changes while the site runs.
 
-use betternews::platform::jobs::{self, NewJob};
-use serde_json::json;
+use std::time::Duration;
+
+use betternews::platform::{
+    activity,
+    cache::Options as Kept,
+    health::checks,
+    jobs::{self, NewJob},
+};
+use chrono::{TimeDelta, Utc};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::support::{PASSWORD, TestSite, eventually};
@@ -72,6 +80,116 @@ async fn s33_a_value_out_of_its_bounds_is_told_and_not_kept(pool: PgPool) {
         .value("SELECT count(*) FROM settings WHERE key = 'limits.signups'")
         .await;
     assert_eq!(kept, 0);
+}
+
+#[sqlx::test]
+async fn s33_thresholds_and_times_are_settings_that_hold_at_once(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let operator = site.signed_up_as("olga", "admin").await;
+    let alice = site.signed_up("alice").await;
+    let page = operator.get("/admin/settings").await.expect_status(200);
+    assert!(page.texts("th.group").contains(&"Health".to_owned()));
+    let set = async |key: &str, value: &str| {
+        let address = format!("/admin/settings/{key}");
+        operator.get(&address).await.expect_status(200);
+        operator
+            .post(&address, &[("value", value)])
+            .await
+            .expect_status(303);
+    };
+
+    // S30: a disk that is more than 1 % full is degraded from the next look on.
+    let disk = async || {
+        let report = operator.get("/health").await.body;
+        let report: Value = serde_json::from_str(&report).expect("a report");
+        report["checks"]["disk"]["status"].clone()
+    };
+    let check = async || {
+        let settings = site.state.settings.clone();
+        let folder = std::env::temp_dir();
+        site.state.checks.register(checks::disk(folder, settings));
+        disk().await
+    };
+    set("health.disk_unhealthy", "100").await;
+    set("health.disk_degraded", "100").await;
+    assert_eq!(check().await, "healthy");
+    set("health.disk_degraded", "1").await;
+    assert_eq!(check().await, "degraded");
+
+    // S24: a password takes longer than a millisecond, and less than a minute.
+    let slow = async || {
+        let stats = site.state.metrics.routes().stats(|_| true);
+        stats.iter().map(|route| route.slow).sum::<u64>()
+    };
+    set("metrics.slow", "60000").await;
+    let before = slow().await;
+    site.visitor()
+        .log_in("alice", PASSWORD)
+        .await
+        .expect_status(303);
+    assert_eq!(slow().await, before);
+    set("metrics.slow", "1").await;
+    site.visitor()
+        .log_in("alice", PASSWORD)
+        .await
+        .expect_status(303);
+    assert!(slow().await > before);
+
+    // S17: what is kept from now on, is kept so long.
+    set("cache.ttl", "7").await;
+    let cache = &site.state.cache;
+    cache.set("a thing", &1, &Kept::default()).await;
+    let left = cache.ttl("a thing").await.expect("kept");
+    assert!(left <= Duration::from_secs(7), "{left:?}");
+
+    // S08: a session that has not been used for longer is over, though it began under longer lifetimes.
+    let lives = async || alice.get("/settings/profile").await.status == 200;
+    assert!(lives().await);
+    set("sessions.hours", "1").await;
+    assert!(lives().await);
+    let store = &site.state.sessions;
+    let user: i64 = site
+        .value("SELECT id FROM users WHERE username = 'alice'")
+        .await;
+    let later = Utc::now() + TimeDelta::minutes(61);
+    assert!(store.list(user, later).await.expect("listed").is_empty());
+    assert!(
+        !store
+            .list(user, Utc::now())
+            .await
+            .expect("listed")
+            .is_empty()
+    );
+
+    // S15: what is older goes.
+    set("activity.keep", "1").await;
+    sqlx::query("SELECT activity_ensure_month(now() - interval '25 hours')")
+        .execute(&site.pool)
+        .await
+        .expect("a month");
+    sqlx::query(
+        "INSERT INTO activity (at, action, method, route, path, status, duration_us, address, agent, request_id)
+         VALUES (now() - interval '25 hours', 'old', 'GET', '/', '/', 200, 1, '192.0.2.1', '', '')",
+    )
+    .execute(&site.pool)
+    .await
+    .expect("a row");
+    activity::maintain(&site.state.db, &site.state.settings, Utc::now())
+        .await
+        .expect("the upkeep");
+    let old: i64 = site
+        .value("SELECT count(*) FROM activity WHERE action = 'old'")
+        .await;
+    assert_eq!(old, 0);
+
+    // S22: when a dependency is said not to be well.
+    set("resilience.mail", r#"{"health":{"warning_errors":0.5}}"#).await;
+    let rules = site
+        .state
+        .dependencies
+        .find("mail")
+        .and_then(|mail| mail.rules);
+    assert_eq!(rules.expect("rules").health.warning_errors, 0.5);
 }
 
 #[sqlx::test]

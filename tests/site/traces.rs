@@ -127,6 +127,45 @@ async fn s02_a_stranger_who_is_asked_learns_the_trace_and_nothing_more(pool: PgP
     );
 }
 
+#[sqlx::test]
+async fn s02_a_job_goes_on_in_the_trace_of_the_request_that_caused_it(pool: PgPool) {
+    let (port, heads) = curious().await;
+    let options = Options {
+        outside: vec![port],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let alice = site.signed_up("alice").await;
+    alice.get("/submit").await.expect_status(200);
+    let (link, token) = (format!("http://127.0.0.1:{port}/page"), alice.token());
+    let fields = [
+        ("title", "A page of a stranger"),
+        ("url", &link),
+        ("csrf_token", &token),
+    ];
+    let submission = alice
+        .client()
+        .post(alice.url("/posts"))
+        .header("traceparent", format!("00-{TRACE}-{PARENT}-01"))
+        .form(&fields);
+    let span = alice.send(submission).await.expect_status(303);
+    let span = span.header("x-span-id");
+    let kept: String = site
+        .value("SELECT traceparent FROM jobs WHERE kind = 'link.preview'")
+        .await;
+    assert_eq!(kept, format!("00-{TRACE}-{span}-01"));
+    eventually("the page is asked for as part of the trace", async || {
+        let heads = heads.lock().expect("no panic before");
+        heads.contains(&format!("traceparent: 00-{TRACE}-"))
+    })
+    .await;
+    let heads = heads.lock().expect("no panic before");
+    assert!(
+        !heads.contains(span),
+        "the job's part of it is its own: {heads}"
+    );
+}
+
 /// A collector of traces that keeps whatever it is sent.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<u8>>>);

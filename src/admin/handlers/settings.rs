@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{audit, who};
 use crate::{
-    admin::views::{SettingPage, SettingRow, SettingsIndexPage},
+    admin::views::{SettingGroup, SettingPage, SettingRow, SettingsIndexPage},
     platform::{
         audit::Filter,
         settings::{self, DEFINITIONS, Definition, Kind, SetError, Values},
@@ -33,11 +33,15 @@ const HISTORY: i64 = 20;
 /// None of its own.
 pub async fn index(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
     let values = state.settings.get();
-    let rows: Vec<SettingRow> = DEFINITIONS
-        .iter()
-        .map(|definition| row(definition, &values))
+    let groups: Vec<SettingGroup> = DEFINITIONS
+        .chunk_by(|a, b| group_of(a) == group_of(b))
+        .map(|definitions| SettingGroup {
+            name: group_of(&definitions[0]),
+            rows: definitions.iter().map(|d| row(d, &values)).collect(),
+        })
         .collect();
-    let changed = rows.iter().filter(|row| row.is_changed).count();
+    let rows = groups.iter().flat_map(|group| &group.rows);
+    let changed = rows.filter(|row| row.is_changed).count();
     let page = SettingsIndexPage {
         page: Page::of(&request, "Settings").at(Place::Console),
         verdict: match changed {
@@ -45,9 +49,26 @@ pub async fn index(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
             1 => "One setting differs from its default".to_owned(),
             count => format!("{count} settings differ from their defaults"),
         },
-        rows,
+        groups,
     };
     render::page(&request, &page)
+}
+
+/// What the settings are about whose keys begin alike.
+fn group_of(definition: &Definition) -> &'static str {
+    match definition.key.split('.').next() {
+        Some("site") => "The site",
+        Some("signup") => "Accounts",
+        Some("links") => "Links",
+        Some("cache") => "Caches",
+        Some("sessions") => "Sessions",
+        Some("limits") => "Limits",
+        Some("activity") => "Activity log",
+        Some("metrics") => "Metrics",
+        Some("health") => "Health",
+        Some("resilience") => "What the site calls",
+        _ => "Other",
+    }
 }
 
 fn row(definition: &Definition, values: &Values) -> SettingRow {

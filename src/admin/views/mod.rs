@@ -14,7 +14,7 @@ use crate::web::page::Page;
 
 pub use steering::{
     AuditPage, AuditRow, FlagPage, FlagRow, FlagsIndexPage, JobKindRow, JobRow, JobsPage,
-    ScheduleItem, SettingPage, SettingRow, SettingsIndexPage, TaskRow,
+    ScheduleItem, SettingGroup, SettingPage, SettingRow, SettingsIndexPage, TaskRow,
 };
 
 /// One of the console's five groups, with the pages that exist in it.

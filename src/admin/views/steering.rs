@@ -18,6 +18,15 @@ pub struct SettingsIndexPage {
     /// The heading: how many differ from their defaults.
     pub verdict: String,
     /// The settings.
+    pub groups: Vec<SettingGroup>,
+}
+
+/// Settings about one thing.
+#[derive(Debug, Clone)]
+pub struct SettingGroup {
+    /// What they are about.
+    pub name: &'static str,
+    /// The settings.
     pub rows: Vec<SettingRow>,
 }
 

@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -19,12 +19,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 use tokio::{sync::Notify, time::timeout};
 
-use super::db::Db;
+use super::{db::Db, settings::Settings};
 
-/// Records written at once.
-const BATCH: usize = 100;
-/// Records wait no longer than this for their batch to fill.
-const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Records that wait, at most: 10 s of 2,000 requests a second, should the database be away.
 const QUEUE_MAX: usize = 20_000;
 /// A batch that takes longer has failed.
@@ -33,10 +29,6 @@ const WRITE_LIMIT: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Records written a second, at most, so that a flood leaves the database to the site; what does not fit is lost.
 const RATE_MAX: f64 = 5_000.0;
-/// Addresses are shortened to their network after this.
-const SHORTEN_AFTER: TimeDelta = TimeDelta::days(30);
-/// Rows are dropped after this.
-const KEEP: TimeDelta = TimeDelta::days(90);
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -90,6 +82,9 @@ pub struct Activity(Arc<Inner>);
 
 struct Inner {
     on: bool,
+    settings: Settings,
+    /// The setting `activity.batch`, as the writer saw it last: requests look here.
+    batch: AtomicUsize,
     queue: Mutex<VecDeque<Record>>,
     full_batch: Notify,
     written: AtomicU64,
@@ -99,9 +94,11 @@ struct Inner {
 
 impl Activity {
     /// An empty log; switched off, it takes nothing.
-    pub fn new(on: bool) -> Self {
+    pub fn new(on: bool, settings: Settings) -> Self {
         Self(Arc::new(Inner {
             on,
+            batch: AtomicUsize::new(batch(&settings)),
+            settings,
             queue: Mutex::default(),
             full_batch: Notify::new(),
             written: AtomicU64::new(0),
@@ -144,7 +141,7 @@ impl Activity {
             queue.len()
         };
         // The writer is woken once a batch, not once a record.
-        if length % BATCH == 0 {
+        if length % self.0.batch.load(Relaxed) == 0 {
             self.0.full_batch.notify_one();
         }
     }
@@ -163,10 +160,13 @@ impl Activity {
     pub async fn run(self, db: Db) {
         let mut writer = Writer::new(db);
         loop {
-            let full = self.queue().len() >= BATCH;
+            let size = batch(&self.0.settings);
+            self.0.batch.store(size, Relaxed);
+            let full = self.queue().len() >= size;
             if !full {
+                let wait = Duration::from_secs(self.0.settings.get().activity_wait.into());
                 // Either will do.
-                let _ = timeout(FLUSH_EVERY, self.0.full_batch.notified()).await;
+                let _ = timeout(wait, self.0.full_batch.notified()).await;
             }
             let started = Instant::now();
             match self.write(&mut writer).await {
@@ -200,7 +200,7 @@ impl Activity {
             activity: self,
             batch: {
                 let mut queue = self.queue();
-                let count = queue.len().min(BATCH);
+                let count = queue.len().min(self.0.batch.load(Relaxed));
                 queue.drain(..count).collect()
             },
         };
@@ -220,6 +220,11 @@ impl Activity {
             }
         }
     }
+}
+
+/// Records written at once; at least one.
+fn batch(settings: &Settings) -> usize {
+    settings.get().activity_batch.max(1) as usize
 }
 
 /// A batch that goes back unless it was written.
@@ -286,12 +291,15 @@ impl Writer {
 ///
 /// # Errors
 /// As the database said.
-pub async fn maintain(db: &Db, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn maintain(db: &Db, settings: &Settings, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let settings = settings.get();
+    let before = |days: u32| now - TimeDelta::days(days.into());
     let mut connection = db.dedicated().await?;
     queries::ensure_months(&mut connection, now).await?;
     if queries::lock(&mut connection).await? {
-        queries::drop_old(&mut connection, now, now - KEEP).await?;
-        let shortened = queries::shorten(&mut connection, now - SHORTEN_AFTER).await?;
+        queries::drop_old(&mut connection, before(settings.activity_keep)).await?;
+        let shortened =
+            queries::shorten(&mut connection, before(settings.activity_shorten)).await?;
         if shortened > 0 {
             tracing::info!(
                 activity.rows = shortened,
@@ -328,7 +336,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_counted_and_a_batch_goes_back_to_the_head() {
-        let log = Activity::new(true);
+        const BATCH: usize = 100;
+        let log = Activity::new(true, Settings::default());
         for number in 0..QUEUE_MAX + 5 {
             log.record(record(number));
         }
@@ -350,7 +359,7 @@ mod tests {
 
     #[test]
     fn switched_off_it_takes_nothing() {
-        let log = Activity::new(false);
+        let log = Activity::new(false, Settings::default());
         log.record(record(1));
         assert_eq!(log.stats().queued, 0);
     }

@@ -68,12 +68,8 @@ pub(super) async fn lock(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
         .await
 }
 
-pub(super) async fn drop_old(
-    db: &mut PgConnection,
-    now: DateTime<Utc>,
-    before: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!("SELECT activity_drop_old_months($1)", now)
+pub(super) async fn drop_old(db: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("SELECT activity_drop_months_before($1)", before)
         .fetch_one(&mut *db)
         .await?;
     // What is left of the month on the edge.

@@ -29,23 +29,30 @@ use self::{
     strikes::{Mark, Strikes},
     tiers::{Memory, Shared},
 };
-use super::kv::Kv;
+use super::{kv::Kv, settings::Settings};
 
 pub use stats::{Provider, Stats};
 
-/// How long a value is good, if nothing else is said.
-pub const TTL: Duration = Duration::from_secs(300);
-/// The same for what belongs to one person.
-pub const TTL_USER: Duration = Duration::from_secs(600);
 /// Longer keys are hashed, in bytes.
 const KEY_MAX: usize = 250;
 /// How much of such a key stays readable, so that patterns still find it.
 const KEY_KEPT: usize = 150;
 
+/// How long a value is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ttl {
+    /// By the setting `cache.ttl`.
+    Usual,
+    /// By the setting `cache.ttl_user`.
+    User,
+    /// By what its owner says.
+    Own(Duration),
+}
+
 /// How a value is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    ttl: Duration,
+    ttl: Ttl,
     stale: Duration,
     tags: Vec<String>,
 }
@@ -53,7 +60,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            ttl: TTL,
+            ttl: Ttl::Usual,
             stale: Duration::ZERO,
             tags: Vec::new(),
         }
@@ -61,9 +68,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Good for `ttl` instead of [`TTL`].
+    /// Good for `ttl` instead of what the settings say.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        self.ttl = Ttl::Own(ttl);
         self
     }
 
@@ -104,6 +111,7 @@ pub struct Cache(Arc<Inner>);
 
 struct Inner {
     enabled: bool,
+    settings: Settings,
     memory: Memory,
     shared: Option<Shared>,
     bus: Bus,
@@ -137,9 +145,10 @@ fn struck_by(key: &str, tags: &[String]) -> Vec<String> {
 
 impl Cache {
     /// The cache; switched off, everything is computed each time.
-    pub fn new(kv: Option<Kv>, bus: Bus, enabled: bool) -> Self {
+    pub fn new(kv: Option<Kv>, bus: Bus, settings: Settings, enabled: bool) -> Self {
         Self(Arc::new(Inner {
             enabled,
+            settings,
             memory: Memory::new(),
             shared: kv.map(Shared::new),
             bus,
@@ -149,9 +158,22 @@ impl Cache {
         }))
     }
 
-    /// The options for what belongs to one person: [`TTL_USER`], and dropped by [`Cache::forget_user`].
+    /// The options for what belongs to one person: the setting `cache.ttl_user`, and dropped by [`Cache::forget_user`].
     pub fn user_options(user_id: i64) -> Options {
-        Options::default().ttl(TTL_USER).tag(user_tag(user_id))
+        let options = Options::default().tag(user_tag(user_id));
+        Options {
+            ttl: Ttl::User,
+            ..options
+        }
+    }
+
+    fn ttl_of(&self, ttl: Ttl) -> Duration {
+        let seconds = match ttl {
+            Ttl::Own(ttl) => return ttl,
+            Ttl::Usual => self.0.settings.get().cache_ttl,
+            Ttl::User => self.0.settings.get().cache_ttl_user,
+        };
+        Duration::from_secs(seconds.into())
     }
 
     /// Whether this memory hears what other instances invalidate: else what it holds may be outdated until it ends.
@@ -207,7 +229,12 @@ impl Cache {
         options: &Options,
         mark: Mark,
     ) -> Option<Stored> {
-        let stored = match Stored::new(value, options.ttl, options.stale, options.tags.clone()) {
+        let stored = match Stored::new(
+            value,
+            self.ttl_of(options.ttl),
+            options.stale,
+            options.tags.clone(),
+        ) {
             Ok(stored) => stored,
             Err(error) => {
                 tracing::warn!(cache.key = key, error = %error, "a value cannot be cached");

@@ -119,8 +119,8 @@ impl Memory {
     }
 }
 
-/// A tag's set of keys lives this long after the last key came, in seconds: longer than any value.
-const TAG_TTL: u64 = 24 * 3_600;
+/// A tag's set of keys lives this long after the last key came, in seconds: longer than any value by any setting.
+const TAG_TTL: u64 = 2 * 24 * 3_600;
 /// Keys asked for in one step of a scan.
 const SCAN_COUNT: u32 = 500;
 /// Most steps of one scan: half a million keys.

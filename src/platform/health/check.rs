@@ -73,6 +73,25 @@ impl Outcome {
     }
 }
 
+/// How long a check may take, and how often it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Has failed after this.
+    pub limit: Duration,
+    /// Runs each so often.
+    pub every: Duration,
+}
+
+impl Pace {
+    /// `limit` and `every` in seconds.
+    pub const fn seconds(limit: u64, every: u64) -> Self {
+        Self {
+            limit: Duration::from_secs(limit),
+            every: Duration::from_secs(every),
+        }
+    }
+}
+
 type Run = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
 /// One check.
@@ -81,8 +100,7 @@ pub struct Check {
     pub(super) name: String,
     pub(super) critical: bool,
     pub(super) on_demand: bool,
-    pub(super) limit: Duration,
-    pub(super) every: Duration,
+    pace: Arc<dyn Fn() -> Pace + Send + Sync>,
     pub(super) needs: Vec<&'static str>,
     pub(super) run: Run,
 }
@@ -98,8 +116,7 @@ impl Check {
             name: name.into(),
             critical: false,
             on_demand: false,
-            limit: Duration::from_secs(5),
-            every: Duration::from_secs(30),
+            pace: Arc::new(|| Pace::seconds(5, 30)),
             needs: Vec::new(),
             run: Arc::new(move || Box::pin(run())),
         }
@@ -118,10 +135,19 @@ impl Check {
     }
 
     /// Has failed after `limit`; runs each `every`.
-    pub fn paced(mut self, limit: Duration, every: Duration) -> Self {
-        self.limit = limit;
-        self.every = every;
+    pub fn paced(self, limit: Duration, every: Duration) -> Self {
+        self.paced_by(move || Pace { limit, every })
+    }
+
+    /// The same by live settings: asked at each run.
+    pub fn paced_by(mut self, pace: impl Fn() -> Pace + Send + Sync + 'static) -> Self {
+        self.pace = Arc::new(pace);
         self
+    }
+
+    /// How long it may take now, and when the next run is due.
+    pub(super) fn pace(&self) -> Pace {
+        (self.pace)()
     }
 
     /// How the whole is by this part.

@@ -10,51 +10,33 @@ use deadpool_redis::redis::cmd;
 use reqwest::{Client, redirect::Policy};
 use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 
-use super::{Check, Outcome};
+use super::{Check, Outcome, Pace};
 use crate::platform::{
     db::Db,
     jobs,
     kv::Kv,
     notify::Mailer,
     resilience::{breaker::State, dependencies::Dependencies},
+    settings::{Settings, Values},
     tls,
 };
 use url::Url;
-
-/// A database that takes longer to answer is degraded.
-const DATABASE_SLOW: Duration = Duration::from_millis(100);
-/// Memory in use, in percent, from which on the machine is degraded.
-const MEMORY_DEGRADED: f64 = 80.0;
-/// The same for unhealthy.
-const MEMORY_UNHEALTHY: f64 = 90.0;
-/// Disk in use, in percent.
-const DISK_DEGRADED: f64 = 85.0;
-const DISK_UNHEALTHY: f64 = 95.0;
-
-/// Jobs that are due, and how long the oldest has waited, from which on the queue is degraded.
-const JOBS_DUE: i64 = 1_000;
-const JOBS_LATE: Duration = Duration::from_secs(300);
-/// Jobs given up within an hour from which on it is: a single one is a letter to an address that is none.
-const JOBS_GIVEN_UP: i64 = 5;
-/// An address that the operator names: how long it may take, and how often it is asked.
-const URL_LIMIT: Duration = Duration::from_secs(5);
-const URL_EVERY: Duration = Duration::from_secs(60);
 
 fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-/// PostgreSQL: 5 s at most, each 30 s, critical.
-pub fn database(db: Db) -> Check {
-    const LIMIT: Duration = Duration::from_secs(5);
+/// PostgreSQL, critical.
+pub fn database(db: Db, settings: Settings) -> Check {
+    let paced_by = settings.clone();
     let run = move || {
-        let db = db.clone();
+        let (db, values) = (db.clone(), settings.get());
         async move {
+            let limit = Duration::from_secs(values.health_database_limit.into());
+            let slow = Duration::from_millis(values.health_database_slow.into());
             let started = Instant::now();
-            let outcome = match db.ping(LIMIT).await {
-                Ok(()) if started.elapsed() >= DATABASE_SLOW => {
-                    Outcome::degraded("It answers slowly.")
-                }
+            let outcome = match db.ping(limit).await {
+                Ok(()) if started.elapsed() >= slow => Outcome::degraded("It answers slowly."),
                 Ok(()) => Outcome::healthy(),
                 Err(error) => Outcome::unhealthy(error.to_string()),
             };
@@ -68,12 +50,18 @@ pub fn database(db: Db) -> Check {
         }
     };
     Check::new("database", run)
-        .paced(LIMIT, Duration::from_secs(30))
+        .paced_by(move || {
+            let values = paced_by.get();
+            Pace::seconds(
+                values.health_database_limit.into(),
+                values.health_database_every.into(),
+            )
+        })
         .critical()
 }
 
-/// Redis: 2 s at most, each 15 s. Without it a site is slower, not down.
-pub fn redis(kv: Kv) -> Check {
+/// Redis. Without it a site is slower, not down.
+pub fn redis(kv: Kv, settings: Settings) -> Check {
     let run = move || {
         let kv = kv.clone();
         async move {
@@ -85,49 +73,65 @@ pub fn redis(kv: Kv) -> Check {
         }
     };
     Check::new("redis", run)
-        .paced(Duration::from_secs(2), Duration::from_secs(15))
+        .paced_by(move || {
+            let values = settings.get();
+            Pace::seconds(
+                values.health_redis_limit.into(),
+                values.health_redis_every.into(),
+            )
+        })
         .on_demand()
 }
 
-fn graded(percent: f64, degraded: f64, unhealthy: f64, what: &str) -> Outcome {
+/// Degraded, and unhealthy, above these percentages.
+fn graded(percent: f64, bounds: (u32, u32), what: &str) -> Outcome {
     let sentence = || format!("{what} is {percent:.0} % full.");
     match percent {
-        p if p > unhealthy => Outcome::unhealthy(sentence()),
-        p if p > degraded => Outcome::degraded(sentence()),
+        p if p > bounds.1.into() => Outcome::unhealthy(sentence()),
+        p if p > bounds.0.into() => Outcome::degraded(sentence()),
         _ => Outcome::healthy(),
     }
 }
 
 /// The machine's memory: each 60 s.
-pub fn memory() -> Check {
-    let run = || async {
-        let looked = tokio::task::spawn_blocking(|| {
-            let wanted =
-                RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-            let system = System::new_with_specifics(wanted);
-            (system.total_memory(), system.available_memory())
-        });
-        let Ok((total, free)) = looked.await else {
-            return Outcome::degraded("The memory cannot be looked at.");
-        };
-        let used = total.saturating_sub(free);
-        let percent = if total == 0 {
-            0.0
-        } else {
-            used as f64 * 100.0 / total as f64
-        };
-        graded(percent, MEMORY_DEGRADED, MEMORY_UNHEALTHY, "The memory")
-            .with("usedBytes", used)
-            .with("totalBytes", total)
-            .with("usedPercent", percent.round())
+pub fn memory(settings: Settings) -> Check {
+    let run = move || {
+        let values = settings.get();
+        let bounds = (
+            values.health_memory_degraded,
+            values.health_memory_unhealthy,
+        );
+        look_at_memory(bounds)
     };
     Check::new("memory", run).paced(Duration::from_secs(1), Duration::from_secs(60))
 }
 
+async fn look_at_memory(bounds: (u32, u32)) -> Outcome {
+    let looked = tokio::task::spawn_blocking(|| {
+        let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+        let system = System::new_with_specifics(wanted);
+        (system.total_memory(), system.available_memory())
+    });
+    let Ok((total, free)) = looked.await else {
+        return Outcome::degraded("The memory cannot be looked at.");
+    };
+    let used = total.saturating_sub(free);
+    let percent = if total == 0 {
+        0.0
+    } else {
+        used as f64 * 100.0 / total as f64
+    };
+    graded(percent, bounds, "The memory")
+        .with("usedBytes", used)
+        .with("totalBytes", total)
+        .with("usedPercent", percent.round())
+}
+
 /// The disk that holds `folder`: each 60 s.
-pub fn disk(folder: PathBuf) -> Check {
+pub fn disk(folder: PathBuf, settings: Settings) -> Check {
     let run = move || {
-        let folder = folder.clone();
+        let (folder, values) = (folder.clone(), settings.get());
+        let bounds = (values.health_disk_degraded, values.health_disk_unhealthy);
         async move {
             let looked = tokio::task::spawn_blocking(move || {
                 // A folder that is not there yet will be made below one that is.
@@ -144,7 +148,7 @@ pub fn disk(folder: PathBuf) -> Check {
                 return Outcome::healthy().with("known", false);
             };
             let percent = (total.saturating_sub(free)) as f64 * 100.0 / total as f64;
-            graded(percent, DISK_DEGRADED, DISK_UNHEALTHY, "The disk")
+            graded(percent, bounds, "The disk")
                 .with("freeBytes", free)
                 .with("totalBytes", total)
                 .with("usedPercent", percent.round())
@@ -154,16 +158,16 @@ pub fn disk(folder: PathBuf) -> Check {
 }
 
 /// The job queue: each 30 s. Degraded while work piles up, nobody takes it, or much of it is given up.
-pub fn jobs(db: Db) -> Check {
+pub fn jobs(db: Db, settings: Settings) -> Check {
     let run = move || {
-        let db = db.clone();
+        let (db, values) = (db.clone(), settings.get());
         async move {
             let backlog = match db.conn().await {
                 Ok(mut conn) => jobs::backlog(&mut conn).await,
                 Err(error) => Err(error),
             };
             match backlog {
-                Ok(backlog) => of_backlog(&backlog),
+                Ok(backlog) => of_backlog(&backlog, &values),
                 Err(error) => Outcome::unhealthy(error.to_string()),
             }
         }
@@ -171,15 +175,15 @@ pub fn jobs(db: Db) -> Check {
     Check::new("jobs", run).needs("database")
 }
 
-fn of_backlog(backlog: &jobs::Backlog) -> Outcome {
-    let outcome = if backlog.oldest_seconds > JOBS_LATE.as_secs_f64() {
+fn of_backlog(backlog: &jobs::Backlog, values: &Values) -> Outcome {
+    let outcome = if backlog.oldest_seconds > values.health_jobs_late.into() {
         Outcome::degraded(format!(
             "A job has waited for {:.0} minutes.",
             backlog.oldest_seconds / 60.0
         ))
-    } else if backlog.due > JOBS_DUE {
+    } else if backlog.due > values.health_jobs_due.into() {
         Outcome::degraded(format!("{} jobs wait.", backlog.due))
-    } else if backlog.given_up >= JOBS_GIVEN_UP {
+    } else if backlog.given_up >= values.health_jobs_given_up.into() {
         Outcome::degraded(format!(
             "{} jobs were given up within an hour.",
             backlog.given_up
@@ -242,20 +246,21 @@ pub fn url_client(agent: &str) -> anyhow::Result<Client> {
         .no_proxy()
         .referer(false)
         .pool_max_idle_per_host(0)
-        .timeout(URL_LIMIT)
         .build()?;
     Ok(client)
 }
 
 /// An address that the operator names: degraded unless it answers 2xx. Strangers see `name`; the address is for operators.
-pub fn url(name: String, url: Url, client: Client) -> Check {
+pub fn url(name: String, url: Url, client: Client, settings: Settings) -> Check {
+    let paced_by = settings.clone();
     let run = move || {
         let (url, client) = (url.clone(), client.clone());
+        let limit = Duration::from_secs(settings.get().health_urls_limit.into());
         async move {
             let started = Instant::now();
             // The path and the query may hold a key.
             let host = url.host_str().unwrap_or_default().to_owned();
-            let outcome = match client.get(url).send().await {
+            let outcome = match client.get(url).timeout(limit).send().await {
                 Ok(answer) if answer.status().is_success() => Outcome::healthy(),
                 Ok(answer) => {
                     Outcome::degraded(format!("{host} answers {}.", answer.status().as_u16()))
@@ -273,7 +278,13 @@ pub fn url(name: String, url: Url, client: Client) -> Check {
                 .with("latencyMs", ms(started.elapsed()))
         }
     };
-    Check::new(name, run).paced(URL_LIMIT, URL_EVERY)
+    Check::new(name, run).paced_by(move || {
+        let values = paced_by.get();
+        Pace::seconds(
+            values.health_urls_limit.into(),
+            values.health_urls_every.into(),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -283,7 +294,7 @@ mod tests {
 
     #[test]
     fn s30_fullness_is_graded_as_the_specification_says() {
-        let status = |percent| graded(percent, MEMORY_DEGRADED, MEMORY_UNHEALTHY, "It").status;
+        let status = |percent| graded(percent, (80, 90), "It").status;
         assert_eq!(status(80.0), Status::Healthy);
         assert_eq!(status(80.1), Status::Degraded);
         assert_eq!(status(90.1), Status::Unhealthy);
@@ -291,28 +302,30 @@ mod tests {
 
     #[test]
     fn s30_a_queue_is_degraded_while_it_grows_stalls_or_fails() {
+        let values = Values::default();
+        let (due, given_up) = (
+            values.health_jobs_due.into(),
+            values.health_jobs_given_up.into(),
+        );
         let well = jobs::Backlog {
-            due: JOBS_DUE,
+            due,
             oldest_seconds: 300.0,
             running: 4,
-            given_up: JOBS_GIVEN_UP - 1,
+            given_up: given_up - 1,
         };
-        assert_eq!(of_backlog(&well).status, Status::Healthy);
+        assert_eq!(of_backlog(&well, &values).status, Status::Healthy);
         for backlog in [
             jobs::Backlog {
-                due: JOBS_DUE + 1,
+                due: due + 1,
                 ..well
             },
             jobs::Backlog {
                 oldest_seconds: 301.0,
                 ..well
             },
-            jobs::Backlog {
-                given_up: JOBS_GIVEN_UP,
-                ..well
-            },
+            jobs::Backlog { given_up, ..well },
         ] {
-            assert_eq!(of_backlog(&backlog).status, Status::Degraded);
+            assert_eq!(of_backlog(&backlog, &values).status, Status::Degraded);
         }
     }
 }

@@ -20,13 +20,15 @@ use tokio::{sync::broadcast, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cache::flight::{Flights, Turn};
-pub use check::{Check, Outcome, Status};
+pub use check::{Check, Outcome, Pace, Status};
 pub use report::{CheckReport, Report, Summary};
 
 /// A result younger than this is not asked for again.
 const YOUNG: Duration = Duration::from_secs(1);
 /// How long somebody who asks waits for a result: a database that is frozen is told within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How often a check that rests looks whether it is to run more often now.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a result stays believable after its interval, should the next one not come.
 const SLACK: Duration = Duration::from_secs(10);
 
@@ -176,10 +178,11 @@ impl Checks {
 
     /// A result that is young, or the best that can be had soon.
     async fn result(&self, check: &Check) -> Last {
+        let pace = check.pace();
         let young = if check.critical || check.on_demand {
             YOUNG
         } else {
-            check.every + check.limit + SLACK
+            pace.every + pace.limit + SLACK
         };
         if let Some(last) = self
             .last(&check.name)
@@ -187,7 +190,7 @@ impl Checks {
         {
             return last;
         }
-        let asked = timeout(PATIENCE.min(check.limit), async {
+        let asked = timeout(PATIENCE.min(pace.limit), async {
             match self.0.flights.join(&check.name) {
                 Turn::Lead(lead) => {
                     let (inner, check) = (Arc::clone(&self.0), check.clone());
@@ -237,6 +240,7 @@ fn report(last: &Last, status: Status, critical: bool, details: bool) -> CheckRe
 
 async fn run_once(inner: &Inner, check: &Check) {
     let started = Instant::now();
+    let limit = check.pace().limit;
     let ill = |name: &&&'static str| {
         let last = inner.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.get(**name)
@@ -245,17 +249,12 @@ async fn run_once(inner: &Inner, check: &Check) {
     let outcome = match check.needs.iter().find(ill) {
         Some(other) => Outcome::unhealthy(format!("It needs {other}, which is not well.")),
         // A task of its own, so that a panic stays inside.
-        None => match timeout(
-            check.limit,
-            AbortOnDropHandle::new(tokio::spawn((check.run)())),
-        )
-        .await
-        {
+        None => match timeout(limit, AbortOnDropHandle::new(tokio::spawn((check.run)()))).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Outcome::unhealthy("The check itself broke."),
             Err(_) => Outcome::unhealthy(format!(
                 "There was no answer within {} ms.",
-                check.limit.as_millis()
+                limit.as_millis()
             )),
         },
     };
@@ -305,7 +304,12 @@ async fn run_at_pace(inner: Weak<Inner>, check: Check) {
         };
         run_once(&checks, &check).await;
         drop(checks);
-        tokio::time::sleep(check.every).await;
+        // A shorter interval does not have to wait until the longer one is over.
+        let ran = Instant::now();
+        while ran.elapsed() < check.pace().every {
+            let left = check.pace().every.saturating_sub(ran.elapsed());
+            tokio::time::sleep(left.min(LOOK_EVERY)).await;
+        }
     }
 }
 

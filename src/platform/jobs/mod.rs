@@ -23,6 +23,8 @@ pub use queries::{Backlog, KindStats, Row, ScheduleRow, State};
 pub use registry::{Limits, Registry};
 pub use runner::Runner;
 
+use super::observe::trace;
+
 /// The channel of `NOTIFY` that wakes the workers of all instances.
 pub const CHANNEL: &str = "jobs";
 
@@ -81,6 +83,8 @@ pub struct Job {
     pub attempt: u32,
     /// When it was written.
     pub created_at: DateTime<Utc>,
+    /// The trace of what caused it, where it has a cause.
+    pub traceparent: Option<String>,
 }
 
 impl Job {
@@ -139,12 +143,12 @@ impl From<sqlx::Error> for Failure {
 }
 
 /// Writes a job, in the caller's transaction where there is one, and gives its number; `None` where one with its unique
-/// key waits or runs already. Workers hear of it when the transaction commits.
+/// key waits or runs already. Workers hear of it when the transaction commits; the job goes on in the trace of the caller.
 ///
 /// # Errors
 /// What the database said.
 pub async fn enqueue(db: impl PgExecutor<'_>, job: &NewJob<'_>) -> sqlx::Result<Option<i64>> {
-    queries::insert(db, job).await
+    queries::insert(db, job, trace::traceparent().as_deref()).await
 }
 
 /// Figures by kind, for the console and metrics.

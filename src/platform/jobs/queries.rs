@@ -115,11 +115,16 @@ pub struct ScheduleRow {
     pub last_at: Option<DateTime<Utc>>,
 }
 
-pub(super) async fn insert(db: impl PgExecutor<'_>, job: &NewJob<'_>) -> sqlx::Result<Option<i64>> {
+/// Writes a job as part of the trace `traceparent`; `None` where one with its unique key waits or runs.
+pub(super) async fn insert(
+    db: impl PgExecutor<'_>,
+    job: &NewJob<'_>,
+    traceparent: Option<&str>,
+) -> sqlx::Result<Option<i64>> {
     let row = sqlx::query!(
         r#"WITH written AS (
-               INSERT INTO jobs (kind, payload, unique_key, run_at)
-               VALUES ($1, $2, $3, $4)
+               INSERT INTO jobs (kind, payload, unique_key, run_at, traceparent)
+               VALUES ($1, $2, $3, $4, $6)
                ON CONFLICT (kind, unique_key) WHERE state IN ('queued', 'running') DO NOTHING
                RETURNING id)
            SELECT id, pg_notify($5, '') AS "told: ()" FROM written"#,
@@ -128,6 +133,7 @@ pub(super) async fn insert(db: impl PgExecutor<'_>, job: &NewJob<'_>) -> sqlx::R
         job.unique_key,
         job.run_at,
         CHANNEL,
+        traceparent,
     )
     .fetch_optional(db)
     .await?;
@@ -157,7 +163,7 @@ pub(super) async fn claim(
                 run_at = now() + make_interval(secs => $3)
            FROM due
           WHERE j.id = due.id
-         RETURNING j.id, j.kind, j.payload, j.attempts, j.created_at",
+         RETURNING j.id, j.kind, j.payload, j.attempts, j.created_at, j.traceparent",
         kinds,
         limit,
         LEASE.as_secs_f64(),
@@ -172,6 +178,7 @@ pub(super) async fn claim(
             payload: row.payload,
             attempt: row.attempts.unsigned_abs(),
             created_at: row.created_at,
+            traceparent: row.traceparent,
         })
         .collect())
 }

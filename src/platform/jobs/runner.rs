@@ -259,7 +259,7 @@ impl Runner {
             job.kind,
             trace.id = tracing::field::Empty,
         );
-        let trace = otlp::adopt(&span, Trace::new());
+        let trace = otlp::adopt(&span, Trace::taken(job.traceparent.as_deref(), None, None));
         span.record("trace.id", tracing::field::display(trace.trace_text()));
         let correlation = format!("job-{}", job.id).into();
         let work = trace::carry(trace, correlation, None, work.instrument(span));

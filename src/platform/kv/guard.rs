@@ -14,7 +14,7 @@ use crate::platform::resilience::breaker::{
     Forced, Machine, Outcome, Rules, Snapshot, State, Ticket,
 };
 use crate::platform::resilience::dependencies::{Guarded, Status};
-use crate::platform::resilience::health::{Record, Sample};
+use crate::platform::resilience::health::{Bounds, Record, Sample};
 
 /// A command is short, and what is lost by one that fails is little: the breaker tries again each second.
 const RESET: Duration = Duration::from_secs(1);
@@ -164,7 +164,7 @@ impl Guarded for Kv {
         Status {
             name: "redis".to_owned(),
             breaker,
-            health: record.health(),
+            health: record.health(&Bounds::default()),
             bulkhead: None,
             retries: None,
             rules: None,

@@ -165,6 +165,13 @@ pub fn inherit<F: Future>(work: F) -> impl Future<Output = F::Output> {
     }
 }
 
+/// The `traceparent` of what is being done now, for what is to be done later because of it; `None` outside of a request or
+/// a job.
+pub fn traceparent() -> Option<String> {
+    let trace = CARRIED.try_with(|carried| carried.trace).ok()?;
+    Some(super::otlp::current(trace).to_string())
+}
+
 /// Who is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {

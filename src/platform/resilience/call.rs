@@ -166,7 +166,7 @@ impl Guarded for Dependency {
         Status {
             name: self.0.name.to_owned(),
             breaker: self.0.breaker.snapshot(),
-            health: inside.record.health(),
+            health: inside.record.health(&inside.rules.health),
             bulkhead: Some(self.0.bulkhead.stats()),
             retries: Some(Retries {
                 budget: inside.budget.left(),

@@ -2,17 +2,43 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::seconds;
 
 /// Calls that are looked at.
 const CALLS: usize = 100;
 /// Fewer calls than this are never called critical: one bad start is no outage.
 const ENOUGH: usize = 10;
-/// Above this mean time it is slow.
-pub const SLOW: Duration = Duration::from_secs(5);
-/// Shares (errors above, availability below) that make it a warning, and critical.
-const WARNING: (f64, f64) = (0.05, 0.99);
-const CRITICAL: (f64, f64) = (0.10, 0.95);
+
+/// What makes a verdict; shares from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bounds {
+    /// A larger share of failures is a warning.
+    pub warning_errors: f64,
+    /// A smaller share of successes is a warning.
+    pub warning_availability: f64,
+    /// A larger share of failures is critical.
+    pub critical_errors: f64,
+    /// A smaller share of successes is critical.
+    pub critical_availability: f64,
+    /// Above this mean time it is slow.
+    #[serde(with = "seconds")]
+    pub slow: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            warning_errors: 0.05,
+            warning_availability: 0.99,
+            critical_errors: 0.10,
+            critical_availability: 0.95,
+            slow: Duration::from_secs(5),
+        }
+    }
+}
 
 /// One call, as far as health goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +57,9 @@ pub enum Sample {
 pub enum Level {
     /// All is well.
     Healthy,
-    /// Over 5 % errors, or under 99 % availability.
+    /// More errors or less availability than is well: by default over 5 %, or under 99 %.
     Warning,
-    /// Over 10 % errors, or under 95 % availability.
+    /// Far more: by default over 10 % errors, or under 95 % availability.
     Critical,
 }
 
@@ -42,7 +68,7 @@ pub enum Level {
 pub struct Health {
     /// The verdict.
     pub level: Level,
-    /// Whether calls take more than 5 s in the mean.
+    /// Whether calls take longer in the mean than [`Bounds::slow`].
     pub slow: bool,
     /// Calls looked at, at most 100.
     pub calls: usize,
@@ -68,7 +94,7 @@ impl Record {
     }
 
     /// The verdict, and what it rests on.
-    pub fn health(&self) -> Health {
+    pub fn health(&self, bounds: &Bounds) -> Health {
         let (mut ok, mut failed, mut took) = (0_usize, 0_usize, Duration::ZERO);
         for sample in &self.0 {
             match sample {
@@ -89,14 +115,16 @@ impl Record {
         let mean = took
             .checked_div(u32::try_from(ok + failed).unwrap_or(u32::MAX))
             .unwrap_or_default();
-        let beyond = |limits: (f64, f64)| error_rate > limits.0 || availability < limits.1;
+        let beyond = |errors, available| error_rate > errors || availability < available;
+        let is_critical = beyond(bounds.critical_errors, bounds.critical_availability);
+        let is_warning = beyond(bounds.warning_errors, bounds.warning_availability);
         Health {
             level: match () {
-                () if beyond(CRITICAL) && self.0.len() >= ENOUGH => Level::Critical,
-                () if beyond(WARNING) => Level::Warning,
+                () if is_critical && self.0.len() >= ENOUGH => Level::Critical,
+                () if is_warning => Level::Warning,
                 () => Level::Healthy,
             },
-            slow: mean > SLOW,
+            slow: mean > bounds.slow,
             calls: self.0.len(),
             error_rate,
             availability,
@@ -117,7 +145,7 @@ mod tests {
         (0..ok).for_each(|_| record.add(Sample::Ok(second)));
         (0..failed).for_each(|_| record.add(Sample::Failed(second)));
         (0..refused).for_each(|_| record.add(Sample::Refused));
-        record.health()
+        record.health(&Bounds::default())
     }
 
     #[test]
@@ -135,9 +163,9 @@ mod tests {
     fn s22_over_five_seconds_is_slow() {
         let mut record = Record::default();
         record.add(Sample::Ok(Duration::from_secs(5)));
-        assert!(!record.health().slow);
+        assert!(!record.health(&Bounds::default()).slow);
         record.add(Sample::Ok(Duration::from_secs(6)));
-        assert!(record.health().slow);
+        assert!(record.health(&Bounds::default()).slow);
     }
 
     proptest! {
@@ -146,7 +174,7 @@ mod tests {
             let mut record = Record::default();
             (0..before).for_each(|_| record.add(Sample::Refused));
             (0..CALLS).for_each(|_| record.add(Sample::Ok(Duration::ZERO)));
-            prop_assert_eq!(record.health(), of(100, 0, 0).clone_with_mean(0.0));
+            prop_assert_eq!(record.health(&Bounds::default()), of(100, 0, 0).clone_with_mean(0.0));
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{breaker, bulkhead, retry, seconds};
+use super::{breaker, bulkhead, health::Bounds, retry, seconds};
 
 /// Most calls of one dependency at once.
 const RUNNING_MAX: usize = 1_000;
@@ -34,6 +34,8 @@ pub struct Rules {
     pub timeout: Limits,
     /// How often it is tried.
     pub retry: retry::Policy,
+    /// When it is said not to be well.
+    pub health: Bounds,
 }
 
 /// How long a call may take.
@@ -79,7 +81,7 @@ impl Rules {
         let rules = Self::default()
             .changed_by(changes)
             .map_err(|error| format!("It cannot be applied: {error}."))?;
-        let (breaker, retry) = (&rules.breaker, &rules.retry);
+        let (breaker, retry, health) = (&rules.breaker, &rules.retry, &rules.health);
         let count = |name, value: usize, min: usize, max: usize| {
             (name, value as f64, min as f64, max as f64)
         };
@@ -119,6 +121,21 @@ impl Rules {
             time("retry.base", retry.base, 0.0),
             ("retry.factor", retry.factor, 1.0, FACTOR_MAX),
             time("retry.max", retry.max, 0.0),
+            ("health.warning_errors", health.warning_errors, 0.0, 1.0),
+            (
+                "health.warning_availability",
+                health.warning_availability,
+                0.0,
+                1.0,
+            ),
+            ("health.critical_errors", health.critical_errors, 0.0, 1.0),
+            (
+                "health.critical_availability",
+                health.critical_availability,
+                0.0,
+                1.0,
+            ),
+            time("health.slow", health.slow, TIME_MIN),
         ];
         let wrong = numbers
             .iter()
@@ -172,6 +189,10 @@ mod tests {
             (json!({ "bulkhead": { "running": 0 } }), "bulkhead.running"),
             (json!({ "retry": { "attempts": 1_000 } }), "retry.attempts"),
             (json!({ "timeout": { "attempt": 0 } }), "timeout.attempt"),
+            (
+                json!({ "health": { "warning_errors": 5 } }),
+                "health.warning_errors",
+            ),
         ] {
             let told = Rules::check(&changes).expect_err("it makes no sense");
             assert!(told.contains(named), "{told}");

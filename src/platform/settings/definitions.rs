@@ -198,8 +198,11 @@ fn read<T: serde::de::DeserializeOwned>(
     value
 }
 
+/// In seconds.
+const DAY: u32 = 86_400;
+
 /// What [`Kind::Rules`] takes.
-const RULES: &str = r#"A JSON object of what differs from what is built in, such as {"breaker":{"reset":30},"retry":{"attempts":2}}; or nothing. There are bulkhead (running, queued), breaker (in_a_row, rate, window, min_calls, reset, successes), timeout (attempt, total) and retry (attempts, base, factor, max); times are in seconds."#;
+const RULES: &str = r#"A JSON object of what differs from what is built in, such as {"breaker":{"reset":30},"retry":{"attempts":2}}; or nothing. There are bulkhead (running, queued), breaker (in_a_row, rate, window, min_calls, reset, successes), timeout (attempt, total), retry (attempts, base, factor, max) and health (warning_errors, warning_availability, critical_errors, critical_availability, slow); times are in seconds, shares from 0 to 1."#;
 
 const SIGNUP: Kind = Kind::Choice(&[
     ("open", "anyone may make an account"),
@@ -232,6 +235,21 @@ settings! {
     cache_pages: bool = true,
         "cache.pages", Kind::Switch,
         "Finished pages are kept for guests, for a minute at most. Off, every page is made anew.";
+    cache_ttl: u32 = 300,
+        "cache.ttl", number(DAY, "seconds"),
+        "How long a value is kept in memory and in Redis, if whoever keeps it says nothing else.";
+    cache_ttl_user: u32 = 600,
+        "cache.ttl_user", number(DAY, "seconds"),
+        "How long what belongs to one person is kept, if whoever keeps it says nothing else.";
+    session_hours: u32 = 24,
+        "sessions.hours", number(24 * 365, "hours"),
+        "How long a session lives after its last use. It is renewed once less than half of that remains.";
+    session_remembered: u32 = 30,
+        "sessions.remembered", number(365, "days"),
+        "The same for somebody who wants to be remembered.";
+    session_absolute: u32 = 90,
+        "sessions.absolute", number(365, "days"),
+        "No session outlives this, however often it is used.";
     limit_reads: u32 = 20_000,
         "limits.reads", number(10_000_000, "requests in 15 minutes"),
         "What one address may ask for in all. Each instance counts on its own.";
@@ -250,6 +268,66 @@ settings! {
     limit_letters: u32 = 5,
         "limits.letters", number(1_000, "letters in an hour"),
         "How many letters (for a new password, to confirm an address) one address or account may ask for.";
+    activity_keep: u32 = 90,
+        "activity.keep", number(3_650, "days"),
+        "How long it is kept who requested what.";
+    activity_shorten: u32 = 30,
+        "activity.shorten", number(3_650, "days"),
+        "After this, addresses in the activity log are shortened to their networks.";
+    activity_batch: u32 = 100,
+        "activity.batch", number(1_000, "records"),
+        "How many records of the activity log are written at once.";
+    activity_wait: u32 = 5,
+        "activity.wait", number(60, "seconds"),
+        "How long a record of the activity log waits at most for its batch to fill.";
+    metrics_slow: u32 = 1_000,
+        "metrics.slow", number(60_000, "milliseconds"),
+        "A request that takes longer is counted as slow.";
+    metrics_keep: u32 = 30,
+        "metrics.keep", number(3_650, "days"),
+        "How long it is kept what each route did in each minute.";
+    health_database_limit: u32 = 5,
+        "health.database_limit", number(60, "seconds"),
+        "How long the database may take to answer its check.";
+    health_database_every: u32 = 30,
+        "health.database_every", number(3_600, "seconds"),
+        "How often the database is checked.";
+    health_database_slow: u32 = 100,
+        "health.database_slow", number(60_000, "milliseconds"),
+        "A database that takes longer to answer is degraded.";
+    health_redis_limit: u32 = 2,
+        "health.redis_limit", number(60, "seconds"),
+        "How long Redis may take to answer its check.";
+    health_redis_every: u32 = 15,
+        "health.redis_every", number(3_600, "seconds"),
+        "How often Redis is checked.";
+    health_urls_limit: u32 = 5,
+        "health.urls_limit", number(60, "seconds"),
+        "How long each address in HEALTH_URLS may take to answer.";
+    health_urls_every: u32 = 60,
+        "health.urls_every", number(3_600, "seconds"),
+        "How often these addresses are asked.";
+    health_memory_degraded: u32 = 80,
+        "health.memory_degraded", number(100, "percent"),
+        "With more of the machine's memory in use, it is degraded.";
+    health_memory_unhealthy: u32 = 90,
+        "health.memory_unhealthy", number(100, "percent"),
+        "With more than this in use, it is unhealthy.";
+    health_disk_degraded: u32 = 85,
+        "health.disk_degraded", number(100, "percent"),
+        "With more of the disk in use, it is degraded.";
+    health_disk_unhealthy: u32 = 95,
+        "health.disk_unhealthy", number(100, "percent"),
+        "With more than this in use, it is unhealthy.";
+    health_jobs_due: u32 = 1_000,
+        "health.jobs_due", number(1_000_000, "jobs"),
+        "With more jobs waiting, the queue is degraded.";
+    health_jobs_late: u32 = 300,
+        "health.jobs_late", number(DAY, "seconds"),
+        "Where a job waits longer, the queue is degraded.";
+    health_jobs_given_up: u32 = 5,
+        "health.jobs_given_up", number(1_000_000, "jobs"),
+        "Where so many were given up within an hour, the queue is degraded: a single one is a letter to an address that is none.";
     resilience_links: Value = Value::Null,
         "resilience.links", Kind::Rules,
         "How pages that people link to are asked: how many at once, how long, how often again, and when they are left alone.";

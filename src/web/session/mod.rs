@@ -16,6 +16,8 @@ use std::{fmt, net::IpAddr};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::platform::settings::Values;
+
 pub use store::{
     AWAY_KEY, ActixStore, Found, PENDING_TOKEN, RECORD_KEY, SESSION_KEY, Store, StoreError,
     VIEWER_KEY,
@@ -24,14 +26,40 @@ pub use store::{
 /// The cookie's name, before any prefix.
 pub const COOKIE: &str = "session";
 
-/// How long a session lives after its last renewal, unless it is remembered.
-const LIFETIME: TimeDelta = TimeDelta::hours(24);
-/// The same for one that is remembered.
-const LIFETIME_REMEMBERED: TimeDelta = TimeDelta::days(30);
-/// No session outlives this, however often it is used.
-pub const LIFETIME_ABSOLUTE: TimeDelta = TimeDelta::days(90);
+/// Longer than any session lives by any setting: what browsers and Redis are told; the record says when it ends.
+pub const LONGEST: TimeDelta = TimeDelta::days(400);
 /// "Last seen" is written at most this often.
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// How long sessions live: the settings `sessions.*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// After the last use.
+    pub usual: TimeDelta,
+    /// The same for one that is remembered.
+    pub remembered: TimeDelta,
+    /// However often it is used.
+    pub absolute: TimeDelta,
+}
+
+impl Lifetimes {
+    /// As it is set.
+    pub fn of(values: &Values) -> Self {
+        Self {
+            usual: TimeDelta::hours(values.session_hours.into()),
+            remembered: TimeDelta::days(values.session_remembered.into()),
+            absolute: TimeDelta::days(values.session_absolute.into()),
+        }
+    }
+
+    fn after_use(&self, remember: bool) -> TimeDelta {
+        if remember {
+            self.remembered
+        } else {
+            self.usual
+        }
+    }
+}
 
 /// What is kept of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,27 +88,30 @@ impl Record {
         agent: &str,
         address: IpAddr,
         now: DateTime<Utc>,
+        lifetimes: &Lifetimes,
     ) -> Self {
         Self {
             user_id,
             created_at: now,
             last_seen_at: now,
-            expires_at: now + lifetime(remember),
+            expires_at: now + lifetimes.after_use(remember).min(lifetimes.absolute),
             remember,
             device: device(agent),
             address: address.to_string(),
         }
     }
 
-    /// Whether it still counts.
-    pub fn is_live(&self, now: DateTime<Utc>) -> bool {
-        now < self.expires_at && now < self.created_at + LIFETIME_ABSOLUTE
+    /// Whether it still counts; shorter lifetimes hold for sessions that began under longer ones.
+    pub fn is_live(&self, now: DateTime<Utc>, lifetimes: &Lifetimes) -> bool {
+        now < self.expires_at
+            && now < self.last_seen_at + lifetimes.after_use(self.remember)
+            && now < self.created_at + lifetimes.absolute
     }
 
     /// The record as it must be written after a use at `now`, or `None` when what is stored will do: it is renewed when
     /// less than half of its life remains (12 of 24 hours), and "last seen" is kept to the minute.
-    pub fn used(&self, now: DateTime<Utc>) -> Option<Self> {
-        let life = lifetime(self.remember);
+    pub fn used(&self, now: DateTime<Utc>, lifetimes: &Lifetimes) -> Option<Self> {
+        let life = lifetimes.after_use(self.remember);
         let renew = self.expires_at - now < life / 2;
         let seen = now - self.last_seen_at >= SEEN_EVERY;
         if !renew && !seen {
@@ -89,17 +120,9 @@ impl Record {
         let mut record = self.clone();
         record.last_seen_at = now.max(self.last_seen_at);
         if renew {
-            record.expires_at = (now + life).min(self.created_at + LIFETIME_ABSOLUTE);
+            record.expires_at = (now + life).min(self.created_at + lifetimes.absolute);
         }
         Some(record)
-    }
-}
-
-fn lifetime(remember: bool) -> TimeDelta {
-    if remember {
-        LIFETIME_REMEMBERED
-    } else {
-        LIFETIME
     }
 }
 
@@ -181,6 +204,10 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
     }
 
+    fn usual() -> Lifetimes {
+        Lifetimes::of(&Values::default())
+    }
+
     fn record(remember: bool) -> Record {
         let address = IpAddr::from([192, 0, 2, 1]);
         Record::new(
@@ -189,6 +216,7 @@ mod tests {
             "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
             address,
             at(0),
+            &usual(),
         )
     }
 
@@ -197,28 +225,45 @@ mod tests {
         let session = record(false);
         assert_eq!(session.device, "Firefox on Linux");
         assert_eq!(
-            session.used(at(0)),
+            session.used(at(0), &usual()),
             None,
             "nothing to write within the same minute"
         );
-        let seen = session.used(at(11)).expect("last seen is written");
+        let seen = session
+            .used(at(11), &usual())
+            .expect("last seen is written");
         assert_eq!(seen.expires_at, at(24), "but it is not renewed yet");
-        assert_eq!(session.used(at(13)).expect("renewed").expires_at, at(37));
-        assert!(session.is_live(at(23)) && !session.is_live(at(24)));
+        assert_eq!(
+            session.used(at(13), &usual()).expect("renewed").expires_at,
+            at(37)
+        );
+        assert!(session.is_live(at(23), &usual()) && !session.is_live(at(24), &usual()));
     }
 
     #[test]
     fn a_remembered_one_lives_longer_and_none_for_ever() {
         let session = record(true);
-        assert!(session.is_live(at(29 * 24)));
+        assert!(session.is_live(at(29 * 24), &usual()));
         let mut session = session;
         for day in 1..200 {
-            if let Some(used) = session.used(at(day * 24)) {
+            if let Some(used) = session.used(at(day * 24), &usual()) {
                 session = used;
             }
         }
-        assert!(session.is_live(at(90 * 24 - 1)));
-        assert!(!session.is_live(at(90 * 24)));
+        assert!(session.is_live(at(90 * 24 - 1), &usual()));
+        assert!(!session.is_live(at(90 * 24), &usual()));
+    }
+
+    #[test]
+    fn a_shorter_lifetime_holds_for_sessions_that_began_under_a_longer_one() {
+        let short = Lifetimes {
+            usual: TimeDelta::hours(2),
+            ..usual()
+        };
+        let session = record(false);
+        assert!(session.is_live(at(1), &short) && !session.is_live(at(2), &short));
+        let used = session.used(at(1), &short).expect("seen");
+        assert!(used.is_live(at(2), &short) && !used.is_live(at(3), &short));
     }
 
     #[test]
@@ -237,13 +282,13 @@ mod tests {
             let mut hours = hours;
             hours.sort_unstable();
             for hour in hours {
-                if !session.is_live(at(hour)) {
+                if !session.is_live(at(hour), &usual()) {
                     break;
                 }
                 let before = session.expires_at;
-                session = session.used(at(hour)).unwrap_or(session);
-                prop_assert!(session.expires_at >= before.min(session.created_at + LIFETIME_ABSOLUTE));
-                prop_assert!(session.expires_at <= session.created_at + LIFETIME_ABSOLUTE);
+                session = session.used(at(hour), &usual()).unwrap_or(session);
+                prop_assert!(session.expires_at >= before.min(session.created_at + usual().absolute));
+                prop_assert!(session.expires_at <= session.created_at + usual().absolute);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Found, Record, StoreError, TokenHash, queries};
+use super::{Found, Lifetimes, Record, StoreError, TokenHash, queries};
 use crate::platform::db::Db;
 
 /// Sessions in the table `sessions`.
@@ -20,17 +20,18 @@ impl PostgresStore {
         &self,
         hash: TokenHash,
         now: DateTime<Utc>,
+        lifetimes: &Lifetimes,
     ) -> Result<Option<Found>, StoreError> {
         let mut conn = self.db.conn().await?;
         let Some(row) = queries::find(&mut conn, &hash.0).await? else {
             return Ok(None);
         };
         let record: Option<Record> = serde_json::from_value(row.state).ok();
-        let Some(record) = record.filter(|r| r.is_live(now)) else {
+        let Some(record) = record.filter(|r| r.is_live(now, lifetimes)) else {
             queries::delete(&mut conn, None, &hash.0).await?;
             return Ok(None);
         };
-        let record = match record.used(now) {
+        let record = match record.used(now, lifetimes) {
             Some(used) => {
                 let state = serde_json::to_value(&used)?;
                 queries::set_used(

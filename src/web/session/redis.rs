@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use deadpool_redis::redis::{cmd, pipe};
 
-use super::{Found, LIFETIME_ABSOLUTE, Record, StoreError, TokenHash};
+use super::{Found, LONGEST, Lifetimes, Record, StoreError, TokenHash};
 use crate::platform::kv::Kv;
 
 /// Sessions behind a Redis handle.
@@ -32,6 +32,7 @@ impl RedisStore {
         &self,
         hash: TokenHash,
         now: DateTime<Utc>,
+        lifetimes: &Lifetimes,
     ) -> Result<Option<Found>, StoreError> {
         let key = self.session_key(hash);
         let text: Option<String> = self.kv.query(cmd("GET").arg(&key)).await?;
@@ -40,12 +41,12 @@ impl RedisStore {
         };
         let record = serde_json::from_str::<Record>(&text)
             .ok()
-            .filter(|r| r.is_live(now));
+            .filter(|r| r.is_live(now, lifetimes));
         let Some(record) = record else {
             self.kv.query::<()>(cmd("DEL").arg(&key)).await?;
             return Ok(None);
         };
-        let record = match record.used(now) {
+        let record = match record.used(now, lifetimes) {
             Some(used) => {
                 // XX: a session that was ended meanwhile stays ended.
                 let text = serde_json::to_string(&used)?;
@@ -82,7 +83,7 @@ impl RedisStore {
             .ignore()
             .cmd("EXPIRE")
             .arg(&user_key)
-            .arg(LIFETIME_ABSOLUTE.num_seconds())
+            .arg(LONGEST.num_seconds())
             .ignore();
         self.kv.pipeline::<()>(&pipeline).await?;
         Ok(())

@@ -7,9 +7,9 @@ use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, Upd
 use actix_web::cookie::time::Duration;
 use chrono::{DateTime, Utc};
 
-use super::{Record, TokenHash, postgres::PostgresStore, redis::RedisStore};
+use super::{Lifetimes, Record, TokenHash, postgres::PostgresStore, redis::RedisStore};
 use crate::{
-    platform::{db::Db, kv::Kv},
+    platform::{db::Db, kv::Kv, settings::Settings},
     web::{error::Error, signing::random_token},
 };
 
@@ -47,31 +47,43 @@ pub struct Found {
     pub viewer: Option<serde_json::Value>,
 }
 
-/// Where sessions live.
+/// Where sessions live, and how long.
 #[derive(Clone)]
-pub enum Store {
-    /// In Redis, shared by all instances.
+pub struct Store {
+    place: Place,
+    settings: Settings,
+}
+
+#[derive(Clone)]
+enum Place {
+    /// Shared by all instances.
     Redis(RedisStore),
-    /// In PostgreSQL, where there is no Redis.
+    /// Where there is no Redis.
     Postgres(PostgresStore),
 }
 
 macro_rules! on_either {
     ($self:ident, $store:ident => $call:expr) => {
-        match $self {
-            Store::Redis($store) => $call,
-            Store::Postgres($store) => $call,
+        match &$self.place {
+            Place::Redis($store) => $call,
+            Place::Postgres($store) => $call,
         }
     };
 }
 
 impl Store {
     /// Sessions in Redis if there is one, else in PostgreSQL.
-    pub fn new(kv: Option<&Kv>, db: &Db) -> Self {
-        match kv {
-            Some(kv) => Self::Redis(RedisStore::new(kv.clone())),
-            None => Self::Postgres(PostgresStore::new(db.clone())),
-        }
+    pub fn new(kv: Option<&Kv>, db: &Db, settings: Settings) -> Self {
+        let place = match kv {
+            Some(kv) => Place::Redis(RedisStore::new(kv.clone())),
+            None => Place::Postgres(PostgresStore::new(db.clone())),
+        };
+        Self { place, settings }
+    }
+
+    /// How long sessions live, as it is set now.
+    pub fn lifetimes(&self) -> Lifetimes {
+        Lifetimes::of(&self.settings.get())
     }
 
     /// The live session with this token; one that has expired is deleted, one in use is renewed when it is time.
@@ -80,7 +92,7 @@ impl Store {
     /// [`StoreError`] when the store is away.
     pub async fn find(&self, token: &str, now: DateTime<Utc>) -> Result<Option<Found>, StoreError> {
         let hash = TokenHash::of(token);
-        on_either!(self, store => store.find(hash, now).await)
+        on_either!(self, store => store.find(hash, now, &self.lifetimes()).await)
     }
 
     /// Begins a session and gives its token: 256 random bits that are stored nowhere.
@@ -104,7 +116,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<(TokenHash, Record)>, StoreError> {
         let mut sessions = on_either!(self, store => store.list(user_id).await)?;
-        sessions.retain(|(_, record)| record.is_live(now));
+        let lifetimes = self.lifetimes();
+        sessions.retain(|(_, record)| record.is_live(now, &lifetimes));
         sessions.sort_by_key(|(_, record)| std::cmp::Reverse(record.last_seen_at));
         Ok(sessions)
     }
@@ -142,9 +155,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the store is away.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        match self {
-            Self::Redis(_) => Ok(0),
-            Self::Postgres(store) => store.sweep().await,
+        match &self.place {
+            Place::Redis(_) => Ok(0),
+            Place::Postgres(store) => store.sweep().await,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,8 +13,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// A request that takes longer is slow.
-const SLOW: Duration = Duration::from_millis(1_000);
+/// A request that takes longer is slow, unless another bound is set; in milliseconds.
+const SLOW_MS: u64 = 1_000;
 /// Durations are told apart up to this, in microseconds; longer ones count as this.
 const LONGEST_US: u64 = 60_000_000;
 /// Significant digits of a duration: 1 % off at most, some 20 KiB a histogram.
@@ -71,7 +74,14 @@ impl Counts {
         }
     }
 
-    fn record(&mut self, status: u16, duration: Duration, at: DateTime<Utc>, second: u64) {
+    fn record(
+        &mut self,
+        status: u16,
+        duration: Duration,
+        is_slow: bool,
+        at: DateTime<Utc>,
+        second: u64,
+    ) {
         let us = u64::try_from(duration.as_micros())
             .unwrap_or(LONGEST_US)
             .clamp(1, LONGEST_US);
@@ -82,7 +92,7 @@ impl Counts {
         } else {
             self.ok += 1
         }
-        self.slow += u64::from(duration > SLOW);
+        self.slow += u64::from(is_slow);
         self.sum_us += us;
         match self.by_status.iter_mut().find(|(s, _)| *s == status) {
             Some((_, count)) => *count += 1,
@@ -137,7 +147,7 @@ pub struct RouteStats {
     pub sum_seconds: f64,
     /// Requests a second, over the last minute.
     pub per_second: f64,
-    /// Requests over a second long.
+    /// Requests that took longer than the setting `metrics.slow`.
     pub slow: u64,
     /// When the last one was.
     pub last_seen: Option<String>,
@@ -169,6 +179,7 @@ type ByMethod = Vec<(&'static str, Arc<Mutex<Counts>>)>;
 /// All routes.
 pub struct Routes {
     by_pattern: RwLock<HashMap<Box<str>, ByMethod>>,
+    slow_ms: AtomicU64,
     started: Instant,
 }
 
@@ -176,6 +187,7 @@ impl Default for Routes {
     fn default() -> Self {
         Self {
             by_pattern: RwLock::default(),
+            slow_ms: AtomicU64::new(SLOW_MS),
             started: Instant::now(),
         }
     }
@@ -191,6 +203,12 @@ fn known(method: &str) -> &'static str {
 }
 
 impl Routes {
+    /// From now on a request is slow that takes longer than this.
+    pub fn set_slow(&self, slow: Duration) {
+        let ms = u64::try_from(slow.as_millis()).unwrap_or(u64::MAX);
+        self.slow_ms.store(ms, Relaxed);
+    }
+
     /// Counts one request; `pattern` is the route's, not the path that was asked for.
     pub fn record(
         &self,
@@ -203,10 +221,11 @@ impl Routes {
         let counts = self.counts(known(method), pattern);
         // From 1 on: 0 is "never" in the ring of seconds.
         let second = self.started.elapsed().as_secs() + 1;
+        let is_slow = duration > Duration::from_millis(self.slow_ms.load(Relaxed));
         counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .record(status, duration, at, second);
+            .record(status, duration, is_slow, at, second);
     }
 
     fn counts(&self, method: &'static str, pattern: &str) -> Arc<Mutex<Counts>> {

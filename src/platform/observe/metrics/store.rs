@@ -44,9 +44,13 @@ pub async fn insert(
 ///
 /// # Errors
 /// As the database said.
-pub async fn delete_old(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM route_minutes WHERE at < now() - interval '30 days'")
-        .execute(db)
-        .await?;
+pub async fn delete_old(db: impl PgExecutor<'_>, days: u32) -> sqlx::Result<()> {
+    let days = i32::try_from(days).unwrap_or(i32::MAX);
+    sqlx::query!(
+        "DELETE FROM route_minutes WHERE at < now() - make_interval(days => $1)",
+        days
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
