@@ -9,7 +9,7 @@ use betternews::platform::{
 };
 use sqlx::PgPool;
 
-use crate::support::{Answer, Options, PASSWORD, TestSite};
+use crate::support::{Answer, Options, PASSWORD, TestSite, Visitor};
 
 fn limited(max: &str) -> Options {
     Options {
@@ -164,6 +164,30 @@ async fn s12_reading_is_limited_far_higher_and_the_limit_is_live(pool: PgPool) {
         .await
         .expect("read anew");
     from("203.0.113.5").await.expect_status(200);
+}
+
+#[sqlx::test]
+async fn s12_one_account_does_not_read_without_bound_from_many_addresses(pool: PgPool) {
+    let site = TestSite::start_with(pool, limited("1000")).await;
+    let alice = site.signed_up("alice").await;
+    let bob = site.signed_up("bob").await;
+    site.execute("INSERT INTO settings (key, value) VALUES ('limits.reads', '5')")
+        .await;
+    site.state.steer().await.expect("read anew");
+    let from = async |who: &Visitor, number: u32| {
+        let request = who
+            .client()
+            .get(who.url("/newest"))
+            .header("x-forwarded-for", format!("203.0.113.{number}"));
+        who.send(request).await.status.as_u16()
+    };
+    let mut answers = Vec::new();
+    for number in 1..=8 {
+        answers.push(from(&alice, number).await);
+    }
+    assert_eq!(answers.first(), Some(&200));
+    assert_eq!(answers.last(), Some(&429), "{answers:?}");
+    assert_eq!(from(&bob, 9).await, 200, "it is Alice's limit alone");
 }
 
 #[sqlx::test]

@@ -229,7 +229,7 @@ async fn what_is_not_a_moderators_to_decide_stays(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn only_moderators_keep_order(pool: PgPool) {
+async fn s11_only_moderators_keep_order(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
     let bob = site.signed_up("bob").await;
@@ -266,7 +266,7 @@ async fn only_moderators_keep_order(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn of_two_moderators_at_once_the_second_is_told(pool: PgPool) {
+async fn s37_of_two_moderators_at_once_the_second_is_told(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
     let one = site.signed_up_as("mod1", "moderator").await;
@@ -366,7 +366,7 @@ async fn who_is_banned_reads_and_no_more(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn projections_are_made_anew_from_the_events(pool: PgPool) {
+async fn s37_projections_are_made_anew_from_the_events(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;
     let moderator = site.signed_up_as("mod1", "moderator").await;

@@ -183,16 +183,16 @@ impl Limiter {
         }
     }
 
-    /// Counts one request of any kind for an address, in this process alone and in a fraction of a microsecond; `None`
+    /// Counts one request of any kind for an address or an account, in this process alone and in a fraction of a microsecond; `None`
     /// while limits are off.
     ///
     /// # Errors
     /// The time to wait, when it is one too many; then it does not count.
-    pub fn admit(&self, address: &impl Hash) -> Result<Option<Decision>, Duration> {
+    pub fn admit(&self, key: &impl Hash) -> Result<Option<Decision>, Duration> {
         if !self.is_on() {
             return Ok(None);
         }
-        self.reads.check(address, self.rate(Class::Read)).map(Some)
+        self.reads.check(key, self.rate(Class::Read)).map(Some)
     }
 
     /// Counts one of `class` for `key`.

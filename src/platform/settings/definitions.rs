@@ -252,7 +252,7 @@ settings! {
         "No session outlives this, however often it is used.";
     limit_reads: u32 = 20_000,
         "limits.reads", number(10_000_000, "requests in 15 minutes"),
-        "What one address may ask for in all. Each instance counts on its own.";
+        "What one address, and one account, may ask for in all. Each instance counts on its own.";
     limit_searches: u32 = 120,
         "limits.searches", number(1_000_000, "searches in 15 minutes"),
         "What one address may search.";

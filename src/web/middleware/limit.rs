@@ -57,17 +57,18 @@ fn class_of(request: &ServiceRequest) -> Option<Class> {
     }
 }
 
-/// Counts a request under its class: for its address, and for who is signed in.
+/// Counts a request under its class: for its address, and for who is signed in. Reading is counted for the latter here.
 ///
 /// # Errors
 /// [`Error::Limited`] when it is one too many.
 pub(super) async fn count(state: &State, request: &ServiceRequest) -> Result<(), Error> {
+    let user = Caller::get(request.request()).id();
     let Some(class) = class_of(request) else {
-        return Ok(());
+        return user.map_or(Ok(()), |id| count_read(state, id));
     };
     let request = request.request();
     let address = Context::get(request).limit_address().to_string();
-    let user = Caller::get(request).id().map(|id| format!("user-{id}"));
+    let user = user.map(|id| format!("user-{id}"));
     let mut keys = vec![address.as_str()];
     keys.extend(user.as_deref());
     let message = match class {
@@ -79,6 +80,18 @@ pub(super) async fn count(state: &State, request: &ServiceRequest) -> Result<(),
         }
     };
     spend(request, state, class, &keys, message).await
+}
+
+/// Counts what somebody who is signed in reads from all their addresses together; what each address reads is counted by
+/// [`limit`] already.
+fn count_read(state: &State, user_id: i64) -> Result<(), Error> {
+    let admitted = state.limiter.admit(&("user", user_id));
+    admitted.map(drop).map_err(|wait| Error::Limited {
+        retry_after: wait,
+        limit: state.limiter.rate(Class::Read).max,
+        class: Class::Read,
+        message: "There have been very many requests from your account in a short time, so this one was not answered.".into(),
+    })
 }
 
 /// Counts one more of `class` for each of `keys`, and notes for the answer how they stand; `message` is for the person who
