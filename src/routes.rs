@@ -375,7 +375,13 @@ pub fn configure(config: &mut ServiceConfig) {
     // Operators; the probes are answered before the router
     config.service(at("/health", [get(Probe, health::show)]));
     config.service(at("/api/health", [get(Probe, health::services)]));
-    config.service(at("/metrics", [get(Operator("read"), metrics::show)]));
+    config.service(at(
+        "/metrics",
+        [
+            get(Operator("read"), metrics::show),
+            delete(Operator("write"), metrics::reset),
+        ],
+    ));
     config.service(at(
         "/dependencies",
         [get(Operator("read"), dependencies::list)],

@@ -113,9 +113,13 @@ async fn find_bearer(
     let Some(owner) = viewers(request)?.find(found.user_id).await? else {
         return Ok(None);
     };
+    let active = owner.row.active_again(now).filter(|_| owner.is_new);
     let viewer = Viewer::from_row(owner.row, now);
     if !state.is_on(tokens::FLAG, Some(&viewer), now) {
         return Ok(None);
+    }
+    if let Some(user_id) = active {
+        note_active(state.clone(), user_id);
     }
     if found.is_stale {
         note_used(state.clone(), found.id);

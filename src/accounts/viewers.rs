@@ -113,5 +113,8 @@ pub async fn forget(cache: &Cache, user_id: i64) {
 
 /// The same for everyone: what a role allows has changed.
 pub async fn forget_all(cache: &Cache) {
-    cache.invalidate_pattern(&format!("user:*:{NAME}")).await;
+    let dropped = cache.invalidate_pattern(&format!("user:*:{NAME}")).await;
+    if let Err(error) = dropped {
+        tracing::warn!(error = %error, "what is kept of people may be believed for a minute");
+    }
 }

@@ -23,7 +23,7 @@ use crate::{
         jobs::{self, Failure, Limits, Registry, Runner},
         notify::webhook,
         observe::{
-            metrics::{self},
+            metrics::{self, Minutes},
             system::{self},
         },
         settings::{self},
@@ -148,9 +148,10 @@ pub(super) fn register(
 /// Every kind of job, and when the periodic ones come.
 fn jobs(state: &Data<State>, slices: &Slices) -> anyhow::Result<Registry> {
     let mut registry = Registry::new();
+    registry.counted_by(state.metrics.clone());
     accounts::letters::register(&mut registry, state);
     news::previews::register(&mut registry, state, &slices.previews);
-    webhook::register(&mut registry, state.webhook.as_ref());
+    webhook::register(&mut registry, &state.db, state.webhook.as_ref());
     let swept = state.clone();
     registry.on(SWEEP, Limits::default(), move |_| {
         let state = swept.clone();
@@ -276,11 +277,19 @@ pub(super) fn observe_all(state: &Data<State>, instance: String, shutdown: &mut 
         };
         tokio::spawn(sample());
         state.tasks.every("system", system::EVERY, sample);
-        let stored = state.clone();
+        let minutes = Arc::new(Minutes::new(instance));
+        let (stored, kept) = (state.clone(), Arc::clone(&minutes));
         state.tasks.every("minutes", MINUTE, move || {
-            let (state, instance) = (stored.clone(), instance.clone());
-            async move { store_minute(&state, &instance).await }
+            let (state, minutes) = (stored.clone(), Arc::clone(&kept));
+            async move { store_minute(&state, &minutes).await }
         });
+        let last = state.clone();
+        shutdown.register(
+            "minutes",
+            Stage::Flush,
+            Duration::from_secs(3),
+            move || async move { store_minute(&last, &minutes).await },
+        );
     }
     let mut writer = None;
     if state.activity.is_on() {
@@ -302,15 +311,17 @@ pub(super) fn observe_all(state: &Data<State>, instance: String, shutdown: &mut 
             // Its batch is back in the queue once it is gone.
             let _ = writer.await;
         }
-        activity.flush(db).await
+        activity
+            .flush(db, FLUSH_LIMIT - Duration::from_millis(500))
+            .await
     });
 }
 
-async fn store_minute(state: &State, instance: &str) -> Result<(), Error> {
-    let minutes = state.metrics.routes().take_minute();
-    if !minutes.is_empty() && state.flags.is_on("monitoring", None) {
-        let at = chrono::Utc::now() - chrono::TimeDelta::seconds(30);
-        metrics::insert(&mut state.db.conn().await?, at, instance, &minutes).await?;
+async fn store_minute(state: &State, minutes: &Minutes) -> sqlx::Result<()> {
+    if !state.flags.is_on("monitoring", None) {
+        return Ok(());
     }
-    Ok(())
+    let at = chrono::Utc::now() - chrono::TimeDelta::seconds(30);
+    minutes.take(state.metrics.routes(), at);
+    minutes.write(&state.db).await
 }

@@ -118,7 +118,7 @@ impl Application {
         });
         let tasks = Tasks::new();
         if let Some(cdn) = cdn {
-            tasks.forever("cdn", move |_| cdn.clone().run());
+            tasks.forever("cdn", move |token| cdn.clone().run(token));
         }
         let state = Data::new(State {
             sessions: Store::new(kv.as_ref(), &db, settings.clone()),

@@ -7,9 +7,10 @@ use actix_web::{
 };
 use serde_json::json;
 
+use super::deeds;
 use crate::{
-    platform::audit::{self, Change, Who},
-    web::{activity, context::Context, error::Error, state::State, viewer::Caller},
+    platform::audit::Change,
+    web::{error::Error, state::State},
 };
 
 /// What patterns of pages begin with: `page:/newest*`.
@@ -29,19 +30,13 @@ async fn dropped(
     pages: usize,
     values: usize,
 ) -> Result<HttpResponse, Error> {
-    activity::did(request, "cache.delete", "cache", None);
-    let (caller, context) = (Caller::get(request), Context::get(request));
-    let who = Who {
-        actor_id: caller.id(),
-        request_id: &context.id,
-    };
     let change = Change {
         subject: &format!("cache:{what}"),
         action: "delete",
         before: Some(json!({ "pages": pages, "values": values })),
         after: None,
     };
-    audit::record(&mut state.db.conn().await?, who, change).await?;
+    deeds::note(request, state, ("cache.delete", "cache"), change).await?;
     Ok(answer(
         &json!({ "count": pages + values, "pages": pages, "values": values }),
     ))
@@ -53,7 +48,7 @@ async fn dropped(
 /// None; the signature is a handler's.
 pub async fn stats(state: Data<State>) -> Result<HttpResponse, Error> {
     Ok(answer(
-        &json!({ "pages": state.pages.stats(), "values": state.cache.stats().await }),
+        &json!({ "pages": state.pages.stats(), "values": state.cache.stats(true).await }),
     ))
 }
 
@@ -80,7 +75,7 @@ pub async fn delete_tag(
 /// `*` is any run of characters; alone, it is everything.
 ///
 /// # Errors
-/// As [`delete_tag`].
+/// As [`delete_tag`]; 503 where Redis fails, so that some may be left there.
 pub async fn delete_matching(
     request: HttpRequest,
     state: Data<State>,
@@ -91,7 +86,11 @@ pub async fn delete_matching(
         None if *pattern == "*" => state.pages.remove_matching("*"),
         None => 0,
     };
-    let values = state.cache.invalidate_pattern(&pattern).await;
+    let values = state
+        .cache
+        .invalidate_pattern(&pattern)
+        .await
+        .map_err(|error| Error::Unavailable(format!("Redis: {error}").into()))?;
     tracing::info!(
         cache.pattern = pattern.as_str(),
         cache.dropped = pages + values,

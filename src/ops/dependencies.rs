@@ -2,14 +2,18 @@
 //! (S18-S22). Must not know what is called.
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header,
     web::{Data, Path},
 };
 use serde_json::{Value, json};
 
+use super::deeds;
 use crate::{
-    platform::resilience::{breaker::Forced, dependencies::Status},
+    platform::{
+        audit::Change,
+        resilience::{breaker::Forced, dependencies::Status},
+    },
     web::{error::Error, state::State},
 };
 
@@ -83,8 +87,10 @@ pub async fn list(state: Data<State>) -> Result<HttpResponse, Error> {
 /// `POST /dependencies/{name}/{state}`: holds a breaker `open` or `closed` in this process, or lets it go: `auto`.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there is no such dependency or state.
+/// [`Error::NotFound`] where there is no such dependency or state; 503 where it cannot be written down who did, and it is
+/// done all the same.
 pub async fn force(
+    request: HttpRequest,
     state: Data<State>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Error> {
@@ -95,9 +101,15 @@ pub async fn force(
         "auto" => None,
         _ => return Err(Error::NotFound),
     };
-    if !state.dependencies.force(&name, forced) {
-        return Err(Error::NotFound);
-    }
+    let before = state.dependencies.find(&name).ok_or(Error::NotFound)?;
+    state.dependencies.force(&name, forced);
+    let change = Change {
+        subject: &format!("dependency:{name}"),
+        action: "force",
+        before: Some(json!({ "forced": before.breaker.forced })),
+        after: Some(json!({ "forced": forced })),
+    };
+    deeds::note(&request, &state, ("dependency.force", "dependency"), change).await?;
     let status = state.dependencies.find(&name).ok_or(Error::NotFound)?;
     Ok(answer(&as_json(&status)))
 }
@@ -105,9 +117,22 @@ pub async fn force(
 /// `DELETE /dependencies/active`: ends every call that runs now, and answers their number.
 ///
 /// # Errors
-/// None; the signature is a handler's.
-pub async fn cancel(state: Data<State>) -> Result<HttpResponse, Error> {
+/// 503 where it cannot be written down who did; it is done all the same.
+pub async fn cancel(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
     let count = state.dependencies.cancel_all();
     tracing::warn!(calls.cancelled = count, "an operator ended all calls");
+    let change = Change {
+        subject: "dependency:*",
+        action: "cancel",
+        before: Some(json!({ "active": count })),
+        after: None,
+    };
+    deeds::note(
+        &request,
+        &state,
+        ("dependency.cancel", "dependency"),
+        change,
+    )
+    .await?;
     Ok(answer(&json!({ "count": count })))
 }

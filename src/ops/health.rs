@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::{
     platform::health::Status,
-    web::{cookies, error::Error, session, state::State, viewer::Caller},
+    web::{context::is_probe, cookies, error::Error, session, state::State, viewer::Caller},
 };
 
 /// No probe takes longer, whatever the checks do.
@@ -32,9 +32,7 @@ pub async fn probes<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, ActixError> {
-    if !request.path().starts_with("/health")
-        || !matches!(*request.method(), Method::GET | Method::HEAD)
-    {
+    if !is_probe(request.path()) || !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
@@ -52,6 +50,13 @@ pub async fn probes<B: MessageBody>(
             return Ok(response.into_response(plain).map_into_right_body());
         }
         "/health" => whole(&state, false).await,
+        // Who is somebody sees more; a page of another origin is told whether it may look.
+        "/api/health"
+            if !is_somebody(&request, &state)
+                && !request.headers().contains_key(header::ORIGIN) =>
+        {
+            parts(&state, false).await
+        }
         _ => return Ok(next.call(request).await?.map_into_left_body()),
     };
     Ok(request.into_response(answer).map_into_right_body())
@@ -84,17 +89,23 @@ pub async fn show(request: HttpRequest, state: Data<State>) -> Result<HttpRespon
 /// # Errors
 /// None; the signature is a handler's.
 pub async fn services(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Error> {
-    let details = may_see_details(&request);
-    let report = state.checks.report(details).await;
+    Ok(parts(&state, may_see_details(&request)).await)
+}
+
+/// Each part by its name.
+async fn parts(state: &State, details: bool) -> HttpResponse {
+    let Ok(report) = tokio::time::timeout(LIMIT, state.checks.report(details)).await else {
+        return answer(false, &json!({ "services": [] }));
+    };
     let services: Vec<_> = report
         .checks
         .iter()
         .map(|(name, check)| json!({ "service": name, "status": check.status, "details": check.details }))
         .collect();
-    Ok(answer(
+    answer(
         report.status != Status::Unhealthy,
         &json!({ "services": services }),
-    ))
+    )
 }
 
 /// Whether the process runs at all.

@@ -115,7 +115,7 @@ fn routes(text: &mut Text, stats: &[RouteStats]) {
     text.head(
         "http_slow_requests_total",
         Kind::Counter,
-        "Requests that took longer than a second.",
+        "Requests that took longer than the setting metrics.slow.",
     );
     for route in stats {
         let (method, pattern) = split(route);
@@ -269,7 +269,7 @@ fn system(text: &mut Text, state: &State) {
 }
 
 async fn cache(text: &mut Text, state: &State) {
-    let (pages, values) = (state.pages.stats(), state.cache.stats().await);
+    let (pages, values) = (state.pages.stats(), state.cache.stats(false).await);
     let both = [
         (
             "pages",

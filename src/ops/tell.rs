@@ -44,9 +44,8 @@ pub async fn health_changes(state: Data<State>, token: CancellationToken) -> Res
 /// As a job; where the database itself is what is not well, at once and once only.
 async fn tell(state: &State, to: &Webhook, change: &Change) {
     let text = sentence(&state.settings.get().site_name, change);
-    let key = format!("{} {}", change.check, change.to.word());
     let queued = match state.db.conn().await {
-        Ok(mut conn) => webhook::enqueue(&mut conn, &text, &key).await,
+        Ok(mut conn) => webhook::enqueue(&mut conn, &text, &change.check).await,
         Err(error) => Err(error),
     };
     if let Err(error) = queued {

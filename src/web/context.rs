@@ -195,6 +195,11 @@ fn parse_address(text: &str) -> Option<IpAddr> {
         .map(|a| a.to_canonical())
 }
 
+/// Whether this is an address by which others watch over the site: not counted by class, and not in the activity log.
+pub fn is_probe(path: &str) -> bool {
+    path == "/api/health" || path == "/health" || path.starts_with("/health/")
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;

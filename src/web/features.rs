@@ -57,13 +57,15 @@ impl State {
     /// # Errors
     /// What the database said; settings and flags then stay as they were.
     pub async fn steer(&self) -> sqlx::Result<()> {
-        let has_changed = self.settings.refresh(&self.db).await?;
-        self.flags.refresh(&self.db).await?;
+        // What was read is obeyed, even where the other could not be read.
+        let settings = self.settings.refresh(&self.db).await;
+        let flags = self.flags.refresh(&self.db).await;
         self.obey();
-        if has_changed {
+        if settings? {
             // The site's name stands on every page, and who may read them is a setting too.
             self.pages.clear();
         }
+        flags?;
         Ok(())
     }
 
@@ -71,8 +73,11 @@ impl State {
     pub fn obey(&self) {
         let settings = self.settings.get();
         self.dependencies.tune(&self.settings.resilience());
-        self.pages
-            .set_wanted(settings.cache_pages && self.flags.is_on("caching", None));
+        let caching = self.flags.is_on("caching", None);
+        self.pages.set_wanted(settings.cache_pages && caching);
+        self.cache.set_wanted(caching);
+        let metrics = self.config.observe.metrics && self.flags.is_on("metrics", None);
+        self.metrics.set_wanted(metrics);
         let slow = Duration::from_millis(settings.metrics_slow.into());
         self.metrics.routes().set_slow(slow);
     }

@@ -479,6 +479,43 @@ async fn s38_s18_operators_are_told_by_webhook_when_a_check_fails_and_when_it_is
 }
 
 #[sqlx::test]
+async fn s38_s30_the_last_word_to_operators_is_how_it_is_now(pool: PgPool) {
+    let (site, outside) = site_with_webhook(pool, Options::default()).await;
+    let is_well = Arc::new(AtomicBool::new(false));
+    let looked_at = is_well.clone();
+    let check = Check::new("thing", move || {
+        let is_well = looked_at.load(Ordering::SeqCst);
+        std::future::ready(if is_well {
+            Outcome::healthy()
+        } else {
+            Outcome::unhealthy("It broke.")
+        })
+    });
+    let check = check.paced(Duration::from_secs(1), Duration::from_millis(20));
+    site.state.checks.register(check.critical());
+    let waits =
+        "SELECT count(*) FROM jobs WHERE kind = 'webhook' AND state = 'queued' AND attempts = 1";
+    eventually("the receiver was busy", async || {
+        site.value::<i64>(waits).await == 1
+    })
+    .await;
+    is_well.store(true, Ordering::SeqCst);
+    eventually("the end is told", async || !outside.taken().is_empty()).await;
+    // The first word is tried again only now.
+    site.execute("UPDATE jobs SET run_at = now() WHERE kind = 'webhook'")
+        .await;
+    let left = "SELECT count(*) FROM jobs WHERE kind = 'webhook' AND state <> 'done'";
+    eventually("no word waits", async || site.value::<i64>(left).await == 0).await;
+    let taken = outside.taken();
+    assert_eq!(
+        taken.len(),
+        1,
+        "what is over is not told any more: {taken:?}"
+    );
+    assert!(taken[0].contains("thing is healthy"), "{taken:?}");
+}
+
+#[sqlx::test]
 async fn s38_s30_a_database_that_is_away_is_told_all_the_same(pool: PgPool) {
     let (through, proxy) = postgres_proxy(&pool).await;
     let options = Options {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use betternews::platform::{
     activity,
+    cache::Options as Kept,
     health::{Check, Outcome, checks},
+    observe::metrics::{self, Minutes},
     resilience::breaker::Forced,
 };
 use chrono::{TimeDelta, Utc};
@@ -59,7 +61,7 @@ async fn s15_every_request_is_logged_with_who_and_what_and_no_secret(pool: PgPoo
         .await;
     site.state
         .activity
-        .flush(site.state.db.clone())
+        .flush(site.state.db.clone(), std::time::Duration::from_secs(5))
         .await
         .expect("the log is written");
     logged(&site, 7).await;
@@ -521,34 +523,225 @@ async fn s30_whoever_shows_a_key_that_is_none_is_told_as_plainly_as_anybody(pool
 }
 
 #[sqlx::test]
-async fn s25_minutes_of_routes_are_stored_and_dropped_after_thirty_days(pool: PgPool) {
-    use betternews::platform::observe::metrics;
-    let site = TestSite::start(pool).await;
+async fn s24_minutes_of_routes_are_stored_once_the_database_is_there_and_dropped_in_time(
+    pool: PgPool,
+) {
+    let (through, proxy) = postgres_proxy(&pool).await;
+    let options = Options {
+        postgres: Some(through),
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
     site.visitor().get("/newest").await;
-    let minutes = site.state.metrics.routes().take_minute();
+    let minutes = Minutes::new("test".into());
+    let (routes, now) = (site.state.metrics.routes(), Utc::now());
+    proxy.set(Mode::Refuse);
+    minutes.take(routes, now);
+    assert!(minutes.write(&site.state.db).await.is_err());
+    proxy.set(Mode::Pass);
+    site.visitor().get("/newest").await;
+    minutes.take(routes, now);
+    eventually("what waited is written", async || {
+        minutes.write(&site.state.db).await.is_ok()
+    })
+    .await;
+    let stored =
+        "SELECT coalesce(sum(total), 0)::bigint FROM route_minutes WHERE route = 'GET:/newest'";
+    assert_eq!(site.value::<i64>(stored).await, 2, "both, in one row");
+    minutes.write(&site.state.db).await.expect("nothing waits");
+    assert_eq!(site.value::<i64>(stored).await, 2);
+    site.visitor().get("/newest").await;
+    minutes.take(routes, now - TimeDelta::days(31));
+    minutes.write(&site.state.db).await.expect("written");
+    assert_eq!(site.value::<i64>(stored).await, 3);
     let mut conn = site.state.db.conn().await.expect("a connection");
-    for days in [0, 31] {
-        metrics::insert(
-            &mut conn,
-            Utc::now() - TimeDelta::days(days),
-            "test",
-            &minutes,
-        )
-        .await
-        .expect("stored");
-    }
-    let stored: i64 = site
-        .value("SELECT sum(total)::bigint FROM route_minutes WHERE route = 'GET:/newest'")
-        .await;
-    assert_eq!(stored, 2);
     metrics::delete_old(&mut conn, 30).await.expect("dropped");
-    assert_eq!(
-        site.value::<i64>("SELECT count(*) FROM route_minutes WHERE route = 'GET:/newest'")
-            .await,
-        1
+    assert_eq!(site.value::<i64>(stored).await, 2);
+}
+
+#[sqlx::test]
+async fn s15_s24_what_a_process_has_noted_is_written_before_it_ends(pool: PgPool) {
+    let (mut child, address, _) = crate::traces::started(&pool, &[]).await;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(betternews::platform::tls::client().expect("TLS"))
+        .no_proxy()
+        .build()
+        .expect("a client");
+    for _ in 0..7 {
+        let answer = client.get(format!("{address}/newest")).send().await;
+        assert!(answer.expect("an answer").status().is_success());
+    }
+    let id = child.id().expect("it runs").to_string();
+    let killed = tokio::process::Command::new("kill").arg(&id).status().await;
+    assert!(killed.expect("kill").success());
+    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
+    assert!(ended.expect("in time").expect("ended").success());
+    for counted in [
+        "SELECT count(*) FROM activity WHERE route = '/newest'",
+        "SELECT sum(total)::bigint FROM route_minutes WHERE route = 'GET:/newest'",
+    ] {
+        let count: i64 = sqlx::query_scalar(counted)
+            .fetch_one(&pool)
+            .await
+            .expect("a count");
+        assert_eq!(count, 7, "{counted}");
+    }
+}
+
+#[sqlx::test]
+async fn s24_an_operator_has_the_routes_counted_anew(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let operator = site.signed_up_as("olga", "admin").await;
+    site.visitor().get("/newest").await;
+    let counted = async || {
+        let request = operator
+            .client()
+            .get(operator.url("/metrics?route=/newest"))
+            .header("accept", "application/json");
+        let answer = operator.send(request).await.expect_status(200);
+        serde_json::from_str::<Value>(&answer.body).expect("JSON")["routes"].clone()
+    };
+    let before = counted().await;
+    assert_eq!(before[0]["key"], "GET:/newest");
+    assert_eq!(before[0]["tags"][0], "page");
+    assert!(before[0]["version"].is_null());
+    let reset = async |who: &Visitor| {
+        let request = who
+            .client()
+            .delete(who.url("/metrics"))
+            .header("x-csrf-token", who.token());
+        who.send(request).await
+    };
+    let alice = site.signed_up("alice").await;
+    reset(&alice).await.expect_status(403);
+    operator.get("/about").await;
+    reset(&operator).await.expect_status(200);
+    assert_eq!(counted().await, Value::Array(Vec::new()));
+    let audit = operator.get("/admin/audit?subject=metrics:routes").await;
+    assert_eq!(audit.texts("tbody tr").len(), 1);
+}
+
+#[sqlx::test]
+async fn s25_the_machine_and_the_process_are_told(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let operator = site.signed_up_as("olga", "admin").await;
+    site.state.system.sample();
+    let request = operator
+        .client()
+        .get(operator.url("/metrics"))
+        .header("accept", "application/json");
+    let answer = operator.send(request).await.expect_status(200);
+    let told: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let (system, sample) = (&told["system"], &told["system"]["sample"]);
+    for part in [
+        "memoryTotal",
+        "memoryUsed",
+        "memoryFree",
+        "processRss",
+        "tasks",
+    ] {
+        assert!(sample[part].as_u64() > Some(0), "{part} in {sample}");
+    }
+    for part in ["cpuPercent", "lagMeanMs", "lagMaxMs", "busy", "queuedTasks"] {
+        assert!(sample[part].is_number(), "{part} in {sample}");
+    }
+    assert_eq!(sample["load"].as_array().map(Vec::len), Some(3));
+    let (rss, heap) = (&sample["processRss"], &sample["allocatorResident"]);
+    assert!(
+        heap.as_u64() > Some(0) && heap.as_u64() <= rss.as_u64(),
+        "{sample}"
     );
-    let sample = site.state.system.sample();
-    assert!(sample.memory_total > 0 && sample.process_rss > 0 && sample.tasks > 0);
+    assert!(system["database"]["max"].is_number() && system["activity"]["queued"].is_number());
+}
+
+#[sqlx::test]
+async fn s26_what_parts_of_the_program_count_is_told_in_both_forms(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let operator = site.signed_up_as("olga", "admin").await;
+    let alice = site.signed_up("alice").await;
+    alice.get("/metrics").await.expect_status(403);
+    alice
+        .post_with_token("/theme", &[("theme", "dark")], "forged")
+        .await
+        .expect_status(403);
+    site.execute("INSERT INTO jobs (kind) VALUES ('sweep')")
+        .await;
+    eventually("the job is done and counted", async || {
+        let text = operator.get("/metrics").await.expect_status(200).body;
+        [
+            "job_attempts_total{kind=\"sweep\",outcome=\"done\"} 1",
+            "job_duration_seconds_count{kind=\"sweep\"} 1",
+            "requests_denied_total 1",
+            "requests_forged_total 1",
+        ]
+        .iter()
+        .all(|line| text.lines().any(|l| l == *line))
+    })
+    .await;
+    let request = operator
+        .client()
+        .get(operator.url("/metrics"))
+        .header("accept", "application/json");
+    let answer = operator.send(request).await.expect_status(200);
+    let told: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let denied = told["counted"].as_array().and_then(|all| {
+        all.iter()
+            .find(|one| one["name"] == "requests_denied_total")
+    });
+    assert_eq!(denied.expect("counted")["samples"][0]["value"], 1.0);
+}
+
+#[sqlx::test]
+async fn s34_s26_the_flags_of_caching_and_metrics_hold_at_once(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let (cache, routes) = (&site.state.cache, site.state.metrics.routes());
+    let kept = async || {
+        cache.set("a thing", &1, &Kept::default()).await;
+        cache.get::<i64>("a thing").await
+    };
+    let requests = || routes.stats(|route| route == "GET:/about").len();
+    assert_eq!(kept().await, Some(1));
+    site.execute("UPDATE flags SET is_on = false WHERE name IN ('caching', 'metrics')")
+        .await;
+    site.state.steer().await.expect("read anew");
+    assert_eq!(kept().await, None);
+    site.visitor().get("/about").await.expect_status(200);
+    assert_eq!(requests(), 0);
+    site.execute("UPDATE flags SET is_on = true").await;
+    site.state.steer().await.expect("read anew");
+    assert_eq!(kept().await, Some(1));
+    site.visitor().get("/about").await.expect_status(200);
+    assert_eq!(requests(), 1);
+}
+
+#[sqlx::test]
+async fn s30_whoever_watches_is_never_limited_and_not_in_the_activity_log(pool: PgPool) {
+    let options = Options {
+        environment: vec![
+            ("FEATURE_RATE_LIMITING", "true".into()),
+            ("RATE_LIMIT_MAX", "3".into()),
+        ],
+        ..Options::default()
+    };
+    let site = TestSite::start_with(pool, options).await;
+    let (guest, alice) = (site.visitor(), site.signed_up("alice").await);
+    for who in [&guest, &alice] {
+        for _ in 0..6 {
+            for path in ["/api/health", "/health"] {
+                let answer = who.get(path).await.expect_status(200);
+                assert!(!answer.headers.contains_key("ratelimit-limit"), "{path}");
+            }
+        }
+    }
+    site.state
+        .activity
+        .flush(site.state.db.clone(), Duration::from_secs(5))
+        .await
+        .expect("written");
+    let noted: i64 = site
+        .value("SELECT count(*) FROM activity WHERE path LIKE '%health%'")
+        .await;
+    assert_eq!(noted, 0);
 }
 
 #[test]

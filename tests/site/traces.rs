@@ -218,7 +218,7 @@ impl Collector {
 }
 
 /// The program, once it listens; what it writes is kept.
-async fn started(
+pub async fn started(
     pool: &PgPool,
     environment: &[(&str, &str)],
 ) -> (Child, String, Arc<Mutex<String>>) {

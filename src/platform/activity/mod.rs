@@ -182,14 +182,28 @@ impl Activity {
         }
     }
 
-    /// Writes all that waits, at the end of the process.
+    /// Writes all that waits, at the end of the process; a batch that fails is tried again until `within` is over.
     ///
     /// # Errors
-    /// As the database said; what was not written is lost.
-    pub async fn flush(&self, db: Db) -> sqlx::Result<()> {
+    /// As the database said last; what was not written is lost, and counted.
+    pub async fn flush(&self, db: Db, within: Duration) -> sqlx::Result<()> {
+        let ends = Instant::now() + within;
         let mut writer = Writer::new(db);
         while !self.queue().is_empty() {
-            self.write(&mut writer).await?;
+            let left = ends.saturating_duration_since(Instant::now());
+            let written = timeout(left, self.write(&mut writer)).await;
+            let error = match written {
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) => error,
+                Err(_) => sqlx::Error::PoolTimedOut,
+            };
+            if ends.saturating_duration_since(Instant::now()) < RETRY_AFTER {
+                let lost = self.queue().len();
+                self.0.lost.fetch_add(lost as u64, Relaxed);
+                tracing::error!(activity.lost = lost, error = %error, "the last of the activity log is lost");
+                return Err(error);
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
         }
         Ok(())
     }

@@ -162,12 +162,15 @@ impl Bus {
 }
 
 async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Outgoing>, shared: Arc<Shared>) {
+    let mut lost = false;
     loop {
         let (message, done) = match timeout(BEAT_EVERY, outbox.recv()).await {
             Ok(Some(outgoing)) => (outgoing.message, outgoing.done),
             Ok(None) => return,
             Err(_) => (Message::Beat, None),
         };
+        // What was not said cannot be said again: with the first word that comes through, the others drop all.
+        let message = if lost { Message::Everything } else { message };
         let envelope = Envelope {
             from: shared.name.clone(),
             message,
@@ -175,7 +178,6 @@ async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Outgoing>, shared:
         let Ok(payload) = serde_json::to_string(&envelope) else {
             continue;
         };
-        // What cannot be sent is lost with the line; whoever is cut off drops all when it is back.
         let sent = match &line {
             Line::Redis(kv) => kv
                 .publish(CHANNEL, payload.as_bytes())
@@ -186,10 +188,14 @@ async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Outgoing>, shared:
                 .await
                 .map_err(|error| error.to_string()),
         };
+        lost = sent.is_err();
         match (sent, done) {
             (Ok(()), Some(done)) => drop(done.send(())),
             (Ok(()), None) => {}
-            (Err(error), _) => tracing::debug!(error, "an invalidation was not sent"),
+            (Err(error), _) => tracing::debug!(
+                error,
+                "an invalidation was not sent: the others drop all later"
+            ),
         }
     }
 }

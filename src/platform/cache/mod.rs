@@ -16,7 +16,15 @@ mod stored;
 pub mod strikes;
 mod tiers;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -29,7 +37,10 @@ use self::{
     strikes::{Mark, Strikes},
     tiers::{Memory, Shared},
 };
-use super::{kv::Kv, settings::Settings};
+use super::{
+    kv::{self, Kv},
+    settings::Settings,
+};
 
 pub use stats::{Provider, Stats};
 
@@ -111,6 +122,8 @@ pub struct Cache(Arc<Inner>);
 
 struct Inner {
     enabled: bool,
+    /// An operator has switched it off for now.
+    is_off: AtomicBool,
     settings: Settings,
     memory: Memory,
     shared: Option<Shared>,
@@ -148,6 +161,7 @@ impl Cache {
     pub fn new(kv: Option<Kv>, bus: Bus, settings: Settings, enabled: bool) -> Self {
         Self(Arc::new(Inner {
             enabled,
+            is_off: AtomicBool::new(false),
             settings,
             memory: Memory::new(),
             shared: kv.map(Shared::new),
@@ -176,6 +190,15 @@ impl Cache {
         Duration::from_secs(seconds.into())
     }
 
+    /// From now on values are kept, or are not; what is kept is dropped all the same when it changes.
+    pub fn set_wanted(&self, wanted: bool) {
+        self.0.is_off.store(!wanted, Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.enabled && !self.0.is_off.load(Relaxed)
+    }
+
     /// Whether this memory hears what other instances invalidate: else what it holds may be outdated until it ends.
     pub fn is_in_step(&self) -> bool {
         self.0.bus.is_up()
@@ -194,7 +217,7 @@ impl Cache {
     }
 
     async fn find(&self, key: &str) -> Option<Stored> {
-        if !self.0.enabled {
+        if !self.is_on() {
             return None;
         }
         let now = now_ms();
@@ -242,7 +265,7 @@ impl Cache {
             }
         };
         let struck_by = struck_by(key, &options.tags);
-        if !self.0.enabled || self.0.strikes.since(mark, &struck_by) {
+        if !self.is_on() || self.0.strikes.since(mark, &struck_by) {
             return Some(stored);
         }
         self.0.counts.set();
@@ -275,7 +298,10 @@ impl Cache {
                 Turn::Lead(lead) => {
                     let mark = self.0.strikes.mark();
                     let value = compute.await?;
-                    if let Some(stored) = self.store(&key, &value, options, mark).await {
+                    let stored = self.store(&key, &value, options, mark).await;
+                    // Overtaken by a change, it is good for who asked before, and not for all who have joined since.
+                    let struck = self.0.strikes.since(mark, &struck_by(&key, &options.tags));
+                    if let Some(stored) = stored.filter(|_| !struck) {
                         lead.land(stored);
                     }
                     return Ok(value);
@@ -386,15 +412,20 @@ impl Cache {
     }
 
     /// Drops all values whose keys fit a pattern (`*` is any run of characters); gives their number.
-    pub async fn invalidate_pattern(&self, pattern: &str) -> usize {
+    ///
+    /// # Errors
+    /// When Redis fails: there, some may be left.
+    pub async fn invalidate_pattern(&self, pattern: &str) -> Result<usize, kv::Error> {
         self.0.strikes.strike_everything();
         let mut keys = self.0.memory.remove_matching(pattern);
-        if let Some(shared) = &self.0.shared {
-            keys.extend(shared.remove_matching(pattern).await);
-        }
-        self.0.counts.invalidated(keys.len());
+        let there = match &self.0.shared {
+            Some(shared) => shared.remove_matching(pattern).await,
+            None => Ok(BTreeSet::new()),
+        };
         self.0.bus.tell(Message::Pattern(pattern.to_owned()));
-        keys.len()
+        keys.extend(there?);
+        self.0.counts.invalidated(keys.len());
+        Ok(keys.len())
     }
 
     /// Drops all that belongs to one person, as far as it was kept by [`Cache::user_options`].
@@ -403,7 +434,10 @@ impl Cache {
     }
 
     /// Drops everything; gives the number of values.
-    pub async fn clear(&self) -> usize {
+    ///
+    /// # Errors
+    /// As [`Cache::invalidate_pattern`].
+    pub async fn clear(&self) -> Result<usize, kv::Error> {
         self.invalidate_pattern("*").await
     }
 
@@ -435,15 +469,15 @@ impl Cache {
         self.0.memory.sweep();
     }
 
-    /// Figures for operators.
-    pub async fn stats(&self) -> Stats {
+    /// Figures for operators; `with_keys` counts those in Redis, too, which looks at every key there.
+    pub async fn stats(&self, with_keys: bool) -> Stats {
         let provider = match &self.0.shared {
-            Some(shared) => shared.provider().await,
+            Some(shared) => shared.provider(with_keys).await,
             None => Provider::memory_only(),
         };
         self.0
             .counts
-            .stats(&self.0.memory, provider, self.0.bus.is_up(), self.0.enabled)
+            .stats(&self.0.memory, provider, self.0.bus.is_up(), self.is_on())
     }
 }
 

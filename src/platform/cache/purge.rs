@@ -15,6 +15,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::platform::{
     fetch::{Error, Fetcher},
@@ -115,15 +116,19 @@ impl Purges {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what is noted, a message a second at most; what is not taken is sent again with what came meanwhile. Ends only
-    /// when it is dropped.
+    /// Sends what is noted, a message a second at most; what is not taken is sent again with what came meanwhile. Once the
+    /// token is cancelled, what waits is sent a last time.
     ///
     /// # Errors
     /// None.
-    pub async fn run(self) -> Result<(), Infallible> {
+    pub async fn run(self, token: CancellationToken) -> Result<(), Infallible> {
         loop {
-            self.0.wake.notified().await;
-            tokio::time::sleep(GATHER).await;
+            tokio::select! {
+                () = token.cancelled() => break,
+                () = self.0.wake.notified() => {}
+            }
+            // Cancelled meanwhile, it is sent at once.
+            let _ = tokio::time::timeout(GATHER, token.cancelled()).await;
             let waiting = mem::take(&mut *self.waiting());
             if waiting.is_empty() {
                 continue;
@@ -131,9 +136,16 @@ impl Purges {
             if let Err(error) = self.send(&waiting.message()).await {
                 tracing::warn!(error = %error, "the CDN does not take what is outdated");
                 self.add(waiting);
-                tokio::time::sleep(AGAIN).await;
+                let _ = tokio::time::timeout(AGAIN, token.cancelled()).await;
             }
         }
+        let waiting = mem::take(&mut *self.waiting());
+        if !waiting.is_empty()
+            && let Err(error) = self.send(&waiting.message()).await
+        {
+            tracing::error!(error = %error, "the CDN was not told what is outdated: it keeps it for its time");
+        }
+        Ok(())
     }
 
     async fn send(&self, message: &Value) -> Result<(), CallError<Error>> {

@@ -14,7 +14,7 @@ use super::{
     stats::Provider,
     stored::{Stored, now_ms},
 };
-use crate::platform::kv::Kv;
+use crate::platform::kv::{self, Kv};
 
 /// Most values in memory.
 const ENTRIES_MAX: u64 = 1_000;
@@ -123,8 +123,6 @@ impl Memory {
 const TAG_TTL: u64 = 2 * 24 * 3_600;
 /// Keys asked for in one step of a scan.
 const SCAN_COUNT: u32 = 500;
-/// Most steps of one scan: half a million keys.
-const SCAN_STEPS: usize = 1_000;
 
 /// The tier that all instances share. What fails is not there: callers compute.
 pub(super) struct Shared(Kv);
@@ -191,9 +189,13 @@ impl Shared {
         removed
     }
 
-    pub(super) async fn remove_matching(&self, pattern: &str) -> BTreeSet<String> {
-        let keys = self.scan(pattern).await.unwrap_or_default();
-        self.remove_all(keys.into_iter().collect()).await
+    /// All keys that fit, or as many as there were until Redis failed.
+    pub(super) async fn remove_matching(
+        &self,
+        pattern: &str,
+    ) -> Result<BTreeSet<String>, kv::Error> {
+        let keys = self.scan(pattern).await?;
+        Ok(self.remove_all(keys.into_iter().collect()).await)
     }
 
     async fn remove_all(&self, keys: Vec<String>) -> BTreeSet<String> {
@@ -215,19 +217,19 @@ impl Shared {
     }
 
     /// The keys that fit, a few at a time: `KEYS` would stop Redis for everyone.
-    async fn scan(&self, pattern: &str) -> Option<BTreeSet<String>> {
+    async fn scan(&self, pattern: &str) -> Result<BTreeSet<String>, kv::Error> {
         let literal = self.value_key("");
         let glob = glob::for_redis(&literal, pattern);
         let mut found = BTreeSet::new();
         let mut cursor: u64 = 0;
-        for _ in 0..SCAN_STEPS {
+        loop {
             let mut step = cmd("SCAN");
             step.arg(cursor)
                 .arg("MATCH")
                 .arg(&glob)
                 .arg("COUNT")
                 .arg(SCAN_COUNT);
-            let (next, keys): (u64, Vec<String>) = self.0.query(&step).await.ok()?;
+            let (next, keys): (u64, Vec<String>) = self.0.query(&step).await?;
             found.extend(
                 keys.iter()
                     .filter_map(|key| key.strip_prefix(&literal))
@@ -235,13 +237,13 @@ impl Shared {
             );
             cursor = next;
             if cursor == 0 {
-                break;
+                return Ok(found);
             }
         }
-        Some(found)
     }
 
-    pub(super) async fn provider(&self) -> Provider {
+    /// How it is; its keys are counted only `with_keys`, since that looks at every key.
+    pub(super) async fn provider(&self, with_keys: bool) -> Provider {
         let started = Instant::now();
         let up = self.0.query::<String>(&cmd("PING")).await.is_ok();
         let latency = started.elapsed();
@@ -249,8 +251,8 @@ impl Shared {
             name: "redis",
             status: if up { "up" } else { "down" },
             latency_ms: up.then_some(latency.as_secs_f64() * 1_000.0),
-            keys: if up {
-                self.scan("*").await.map(|keys| keys.len())
+            keys: if up && with_keys {
+                self.scan("*").await.ok().map(|keys| keys.len())
             } else {
                 None
             },

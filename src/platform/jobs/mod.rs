@@ -151,6 +151,14 @@ pub async fn enqueue(db: impl PgExecutor<'_>, job: &NewJob<'_>) -> sqlx::Result<
     queries::insert(db, job, trace::traceparent().as_deref()).await
 }
 
+/// Whether a later job of the same kind was written whose unique key begins with `prefix`.
+///
+/// # Errors
+/// What the database said.
+pub async fn is_overtaken(db: impl PgExecutor<'_>, job: &Job, prefix: &str) -> sqlx::Result<bool> {
+    queries::is_overtaken(db, job, prefix).await
+}
+
 /// Figures by kind, for the console and metrics.
 ///
 /// # Errors

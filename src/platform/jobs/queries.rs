@@ -183,6 +183,25 @@ pub(super) async fn claim(
         .collect())
 }
 
+pub(super) async fn is_overtaken(
+    db: impl PgExecutor<'_>,
+    job: &Job,
+    prefix: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1
+                            FROM jobs
+                           WHERE id > $1
+                             AND kind = $2
+                             AND starts_with(unique_key, $3)) AS "overtaken!""#,
+        job.id,
+        job.kind,
+        prefix,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Notes that an attempt has succeeded, unless the job has been begun again meanwhile. What it was about is forgotten.
 pub(super) async fn set_done(
     db: impl PgExecutor<'_>,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 
 use super::{Failure, Job, LEASE, schedule::Pattern};
+use crate::platform::observe::metrics::Metrics;
 
 /// The bounds of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +42,18 @@ pub(super) struct Kind {
 pub struct Registry {
     pub(super) kinds: BTreeMap<&'static str, Kind>,
     pub(super) schedules: BTreeMap<&'static str, (&'static str, Pattern)>,
+    pub(super) metrics: Metrics,
 }
 
 impl Registry {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Has what becomes of jobs counted there.
+    pub fn counted_by(&mut self, metrics: Metrics) {
+        self.metrics = metrics;
     }
 
     /// Says who does jobs of `kind`. The handler may be run again after it was cut off anywhere, so it must do no harm

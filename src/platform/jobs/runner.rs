@@ -231,6 +231,7 @@ impl Runner {
         if pause == Some(None) {
             tracing::error!(job.id, job.kind, job.attempt, "job given up");
         }
+        self.count(job, begun.elapsed(), pause);
         for _ in 0..NOTE_ATTEMPTS {
             match self
                 .note(job, duration_ms, outcome.as_ref().err(), pause.flatten())
@@ -243,6 +244,31 @@ impl Runner {
             }
             tokio::time::sleep(NOTE_PAUSE).await;
         }
+    }
+
+    /// Counts an attempt; `pause` is that of one that has failed, and tells whether there will be another.
+    fn count(&self, job: &Job, took: Duration, pause: Option<Option<f64>>) {
+        let outcome = match pause {
+            None => "done",
+            Some(Some(_)) => "failed",
+            Some(None) => "given_up",
+        };
+        let registry = self.0.registry.metrics.registry();
+        let labels = [("kind", job.kind.as_str()), ("outcome", outcome)];
+        registry
+            .counter(
+                "job_attempts_total",
+                "Attempts of jobs by what came of them.",
+                &labels,
+            )
+            .increment();
+        registry
+            .histogram(
+                "job_duration_seconds",
+                "Time that attempts of jobs took.",
+                &labels[..1],
+            )
+            .observe(took.as_secs_f64());
     }
 
     async fn attempt(kind: &Kind, job: &Job) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use serde_json::json;
 use sqlx::PgExecutor;
 
 use crate::platform::{
+    db::Db,
     fetch::{self, Fetcher},
     jobs::{self, Failure, Limits, NewJob, Registry},
     resilience::{
@@ -20,14 +21,14 @@ use crate::platform::{
 
 /// The name of the receiver among the dependencies.
 pub const DEPENDENCY: &str = "webhook";
-/// The kind of the jobs that hold messages. `{text}`
+/// The kind of the jobs that hold messages. `{text, about}`
 pub const JOB: &str = "webhook";
 /// Time for one message.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest message, in characters; Slack cuts at 40,000.
 const MAX: usize = 4_000;
 
-/// Its rules: messages keep their order, and the job tries again, not the call.
+/// Its rules: one message at a time, and the job tries again, not the call.
 pub fn rules() -> Rules {
     Rules {
         bulkhead: bulkhead::Size {
@@ -93,22 +94,32 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// Writes a message to be sent; while one with the same `key` waits, it is not written again.
+/// Writes a message to be sent. One that still waits when another about the same thing has been written is not sent any
+/// more: what operators hear last is how it is.
 ///
 /// # Errors
 /// What the database said.
-pub async fn enqueue(db: impl PgExecutor<'_>, text: &str, key: &str) -> sqlx::Result<()> {
-    let job = NewJob::new(JOB, json!({ "text": text })).unique(key);
-    jobs::enqueue(db, &job).await.map(drop)
+pub async fn enqueue(db: impl PgExecutor<'_>, text: &str, about: &str) -> sqlx::Result<()> {
+    let key = format!("{}{:016x}", prefix(about), rand::random::<u64>());
+    let job = NewJob::new(JOB, json!({ "text": text, "about": about }));
+    jobs::enqueue(db, &job.unique(&key)).await.map(drop)
+}
+
+/// What the keys of all messages about one thing begin with.
+fn prefix(about: &str) -> String {
+    format!("{about} ")
 }
 
 /// Says who sends the messages; where there is no receiver any more, those that still wait are dropped.
-pub fn register(registry: &mut Registry, webhook: Option<&Webhook>) {
-    let webhook = webhook.cloned();
+pub fn register(registry: &mut Registry, db: &Db, webhook: Option<&Webhook>) {
+    let (db, webhook) = (db.clone(), webhook.cloned());
     registry.on(JOB, Limits::default(), move |job| {
-        let webhook = webhook.clone();
+        let (db, webhook) = (db.clone(), webhook.clone());
         async move {
-            let text = job.text("text")?;
+            let (text, about) = (job.text("text")?, job.text("about")?);
+            if jobs::is_overtaken(&mut db.conn().await?, &job, &prefix(about)).await? {
+                return Ok(());
+            }
             match webhook {
                 Some(webhook) => webhook.send(text).await,
                 None => {

@@ -41,6 +41,9 @@ pub struct Sample {
     pub process_rss: u64,
     /// What it has mapped, in bytes.
     pub process_virtual: u64,
+    /// What the allocator holds of that: memory of no file, in bytes; 0 where the system does not tell (Linux does, as
+    /// `RssAnon`).
+    pub allocator_resident: u64,
     /// The process's use of one core, in percent.
     pub process_cpu_percent: f32,
     /// How late timers were, in milliseconds: mean since the last sample, over all runtimes.
@@ -166,6 +169,7 @@ impl System {
             },
             process_rss: process.map_or(0, sysinfo::Process::memory),
             process_virtual: process.map_or(0, sysinfo::Process::virtual_memory),
+            allocator_resident: anonymous(),
             process_cpu_percent: process.map_or(0.0, sysinfo::Process::cpu_usage),
             lag_mean_ms,
             lag_max_ms,
@@ -229,6 +233,16 @@ impl System {
             queued,
         )
     }
+}
+
+/// The process's resident memory that no file stands behind, in bytes (proc_pid_status(5)).
+fn anonymous() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() * 1_024
 }
 
 fn total_busy(runtime: &RuntimeMetrics) -> Duration {

@@ -198,6 +198,21 @@ impl Guarded for Dependency {
     }
 }
 
+/// A call that waits to be let in. Dropped when its time is over, it was refused.
+struct Queued<'a> {
+    dependency: Option<&'a Dependency>,
+    ends: Option<Instant>,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let is_over = self.ends.is_some_and(|ends| ends <= Instant::now());
+        if let Some(dependency) = self.dependency.filter(|_| is_over) {
+            dependency.note(Sample::Refused);
+        }
+    }
+}
+
 /// A call that is about to be made.
 #[must_use = "a call is made by `run`"]
 pub struct Call<'a> {
@@ -277,11 +292,17 @@ impl<'a> Call<'a> {
             self.dependency.note(Sample::Refused);
             error
         };
+        let mut queued = Queued {
+            dependency: Some(self.dependency),
+            ends,
+        };
         let _slot = shared
             .bulkhead
             .enter(self.priority)
             .await
-            .map_err(|full| refused(full.into()))?;
+            .map_err(|full| refused(full.into()));
+        queued.dependency = None;
+        let _slot = _slot?;
         let permit = shared
             .breaker
             .admit()

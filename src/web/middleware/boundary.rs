@@ -2,7 +2,7 @@
 //! once. Must not know handlers.
 
 use actix_web::{
-    Error as ActixError, HttpMessage, HttpResponse,
+    Error as ActixError, HttpMessage, HttpRequest, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -10,6 +10,7 @@ use actix_web::{
         header::{self, HeaderName},
     },
     middleware::Next,
+    web::Data,
 };
 use askama::Template;
 
@@ -20,6 +21,7 @@ use crate::web::{
     form,
     page::Page,
     render,
+    state::State,
     views::ErrorPage,
 };
 
@@ -60,6 +62,9 @@ pub fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
             (None, None) => tracing::error!(request.id = %id, status = status.as_u16(), "failed"),
         }
     }
+    if let Some(error) = error {
+        count(&request, error);
+    }
     let for_programs = envelope::is_for_programs(request.path())
         || request.extensions().contains::<WantsEnvelope>();
     let mut answer = if for_programs {
@@ -84,6 +89,33 @@ pub fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     ServiceResponse::new(request, answer)
 }
 
+/// Counts what an operator would want to know the number of: who was held back, and who may not do what they tried.
+fn count(request: &HttpRequest, error: &Error) {
+    let Some(state) = request.app_data::<Data<State>>() else {
+        return;
+    };
+    let registry = state.metrics.registry();
+    let counter = match error {
+        Error::Limited { class, .. } => registry.counter(
+            "requests_limited_total",
+            "Requests that were refused as too many, by what was counted.",
+            &[("class", class.name())],
+        ),
+        Error::Forbidden(_) => registry.counter(
+            "requests_denied_total",
+            "Requests of people who may not do this.",
+            &[],
+        ),
+        Error::Csrf => registry.counter(
+            "requests_forged_total",
+            "Forms without a good token, or from another site.",
+            &[],
+        ),
+        _ => return,
+    };
+    counter.increment();
+}
+
 /// A handler's own page (a form shown again) has a type; a bare error has none, and what actix says in plain text is
 /// not for people.
 fn has_body(response: &ServiceResponse<BoxBody>) -> bool {
@@ -94,11 +126,7 @@ fn has_body(response: &ServiceResponse<BoxBody>) -> bool {
         .is_some_and(|kind| !kind.starts_with("text/plain"))
 }
 
-fn page(
-    request: &actix_web::HttpRequest,
-    status: StatusCode,
-    error: Option<&Error>,
-) -> HttpResponse {
+fn page(request: &HttpRequest, status: StatusCode, error: Option<&Error>) -> HttpResponse {
     let mut page = ErrorPage::of_status(Page::of(request, ""), status.as_u16());
     if let Some(Error::BadRequest(said) | Error::Forbidden(said) | Error::Conflict(said)) = error {
         page.sentence = said.to_string();
@@ -124,7 +152,7 @@ fn page(
 }
 
 /// To the login page and back. A form cannot be sent again by a redirect, so a POST comes back to the page it was on.
-fn to_login(request: &actix_web::HttpRequest) -> HttpResponse {
+fn to_login(request: &HttpRequest) -> HttpResponse {
     let own = match *request.method() {
         Method::GET | Method::HEAD => request
             .uri()

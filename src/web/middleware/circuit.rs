@@ -1,6 +1,8 @@
 //! A route behind a circuit breaker (S18): while what it needs keeps failing, it is answered at once with 503. Must not
 //! know what the route does.
 
+use std::time::{Duration, Instant};
+
 use actix_web::{
     Error as ActixError,
     body::{BoxBody, MessageBody},
@@ -11,10 +13,14 @@ use actix_web::{
 };
 use futures_util::future::LocalBoxFuture;
 
+use super::net::DEADLINE;
 use crate::{
-    platform::resilience::{health::Sample, rules::Rules},
+    platform::resilience::{breaker::Permit, call::Dependency, health::Sample, rules::Rules},
     web::{error::Error, state::State},
 };
+
+/// The deadline began a little earlier than the route.
+const SLACK: Duration = Duration::from_millis(500);
 
 type Answer = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, ActixError>>;
 
@@ -52,12 +58,20 @@ async fn guarded<B: MessageBody + 'static>(
             return Ok(response);
         }
     };
-    let began = tokio::time::Instant::now();
+    let mut open = Unfinished {
+        dependency: dependency.clone(),
+        permit: Some(permit),
+        began: Instant::now(),
+    };
     let response = next.call(request).await?.map_into_boxed_body();
     let error = response.response().error();
     let elsewhere = error
         .and_then(|error| error.as_error::<Error>())
         .is_some_and(|error| matches!(error, Error::Elsewhere(_)));
+    let began = open.began;
+    let Some(permit) = open.permit.take() else {
+        return Ok(response);
+    };
     if elsewhere {
         drop(permit);
     } else if response.status().is_server_error() {
@@ -73,4 +87,30 @@ async fn guarded<B: MessageBody + 'static>(
         dependency.note(Sample::Ok(began.elapsed()));
     }
     Ok(response)
+}
+
+/// A request that is under way. Dropped before its answer, it has panicked, has run out of its time, or nobody waits for
+/// it any more; the first two are the route's failure.
+struct Unfinished {
+    dependency: Dependency,
+    permit: Option<Permit>,
+    began: Instant,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        let took = self.began.elapsed();
+        let why = if std::thread::panicking() {
+            "it panicked"
+        } else if took + SLACK >= DEADLINE {
+            "it took too long"
+        } else {
+            return;
+        };
+        permit.failure(why);
+        self.dependency.note(Sample::Failed(took));
+    }
 }

@@ -18,7 +18,11 @@ use tracing::{Level, field::display};
 use crate::{
     platform::activity::Record,
     web::{
-        activity, cache::Made, context::Context, middleware::log::path_to_log, state::State,
+        activity,
+        cache::Made,
+        context::{Context, is_probe},
+        middleware::log::path_to_log,
+        state::State,
         viewer::Caller,
     },
 };
@@ -38,8 +42,8 @@ pub async fn record(
         return Ok(response);
     };
     let logged = tracing::enabled!(Level::INFO);
-    let counted = state.config.observe.metrics;
-    let kept = state.activity.is_on() && state.activity.has_room();
+    let counted = state.metrics.is_on();
+    let kept = state.activity.is_on() && !is_probe(request.path()) && state.activity.has_room();
     if !(logged || counted || kept) || request.extensions().contains::<Made>() {
         return Ok(response);
     }

@@ -214,7 +214,8 @@ impl TestSite {
             .expect("the statement runs");
         // What is done behind the application's back, it cannot know.
         self.state.pages.clear();
-        self.state.cache.clear().await;
+        // Where Redis is away there is nothing to drop.
+        let _ = self.state.cache.clear().await;
     }
 }
 

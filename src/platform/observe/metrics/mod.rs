@@ -4,12 +4,17 @@
 //! **Architecture invariant:** memory is bounded whatever is asked for: labels and routes past their bounds are counted
 //! together as `other`.
 
+mod minutes;
 mod registry;
 mod routes;
 mod store;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
+pub use minutes::Minutes;
 pub use registry::{Counter, Family, Gauge, Histogram, Kind, Registry, Sample, Value};
 pub use routes::{Minute, RouteStats, Routes};
 pub use store::{delete_old, insert};
@@ -22,9 +27,21 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     routes: Routes,
+    /// Nothing is counted by route meanwhile.
+    is_off: AtomicBool,
 }
 
 impl Metrics {
+    /// Whether requests are counted by route.
+    pub fn is_on(&self) -> bool {
+        !self.0.is_off.load(Relaxed)
+    }
+
+    /// From now on they are, or are not.
+    pub fn set_wanted(&self, wanted: bool) {
+        self.0.is_off.store(!wanted, Relaxed);
+    }
+
     /// Counters, gauges and histograms by name.
     pub fn registry(&self) -> &Registry {
         &self.0.registry

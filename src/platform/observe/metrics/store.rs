@@ -1,11 +1,12 @@
-//! Minutes of routes, kept for 30 days. Must not know how they are counted.
+//! Minutes of routes in the database. Must not know how they are counted.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::Minute;
 
-/// Stores what one instance has counted in a minute.
+/// Stores what one instance has counted in a minute; what it has stored of the same minute is added up, and of the
+/// quantiles the larger stays.
 ///
 /// # Errors
 /// As the database said.
@@ -23,7 +24,15 @@ pub async fn insert(
          SELECT date_trunc('minute', $1::timestamptz), $2, *
            FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
                        $10::bigint[])
-             ON CONFLICT ON CONSTRAINT route_minutes_pkey DO NOTHING",
+             ON CONFLICT ON CONSTRAINT route_minutes_pkey DO UPDATE
+                SET total = route_minutes.total + excluded.total,
+                    failed = route_minutes.failed + excluded.failed,
+                    server_errors = route_minutes.server_errors + excluded.server_errors,
+                    mean_us = (route_minutes.mean_us * route_minutes.total + excluded.mean_us * excluded.total)
+                              / (route_minutes.total + excluded.total),
+                    p95_us = greatest(route_minutes.p95_us, excluded.p95_us),
+                    p99_us = greatest(route_minutes.p99_us, excluded.p99_us),
+                    max_us = greatest(route_minutes.max_us, excluded.max_us)",
         at,
         instance,
         &routes,
@@ -40,7 +49,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Drops minutes older than 30 days.
+/// Drops minutes older than so many days.
 ///
 /// # Errors
 /// As the database said.
