@@ -82,8 +82,8 @@ const fn words(status: u16) -> (&'static str, &'static str, &'static str) {
         ),
         403 => (
             "That is not allowed",
-            "You may not do this, or the form you sent was too old to be trusted.",
-            "If you were filling in a form, go back, load the page again and send it once more; your text is kept.",
+            "Your account may not do this.",
+            "If you think that it should, ask whoever runs the site.",
         ),
         404 => (
             "There is nothing here",

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::guest_form;
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
         sign_in,
         views::SetupPage,
     },
+    platform::audit::{self, Change, Who},
     web::{
         activity,
         context::Context,
@@ -107,6 +109,17 @@ pub async fn create(
             if account.email.is_some() && state.mailer.is_on() {
                 letters::ask_verification(&mut conn, user_id).await?;
             }
+            let who = Who {
+                actor_id: Some(user_id),
+                request_id,
+            };
+            let change = Change {
+                subject: &format!("user:{user_id}"),
+                action: "set up",
+                before: None,
+                after: Some(json!(["admin"])),
+            };
+            audit::record(&mut conn, who, change).await?;
             conn.commit().await?;
             drop(conn);
             activity::did(&request, "user.set_up", "user", user_id);

@@ -31,7 +31,7 @@ use crate::{
 const DAYS: [i32; 4] = [30, 90, 365, 0];
 
 /// What a person fills in.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 pub struct TokenForm {
     #[serde(default)]
     name: String,
@@ -39,6 +39,17 @@ pub struct TokenForm {
     scopes: Vec<String>,
     #[serde(default)]
     days: i32,
+}
+
+impl TokenForm {
+    /// What is offered: a token that may do little, and ends.
+    fn fresh() -> Self {
+        Self {
+            name: String::new(),
+            scopes: vec![Scope::Read.name().to_owned()],
+            days: DAYS[1],
+        }
+    }
 }
 
 /// `GET /settings/tokens`
@@ -51,15 +62,17 @@ pub async fn list(
     caller: Caller,
 ) -> Result<HttpResponse, Error> {
     let viewer = offered(&request, &state, &caller)?;
-    let form = TokenForm {
-        scopes: vec![Scope::Read.name().to_owned()],
-        days: DAYS[1],
-        ..TokenForm::default()
-    };
     let rows = queries::list(&mut state.db.conn().await?, viewer.id).await?;
     render::page(
         &request,
-        &page(&request, viewer, rows, form, None, FormErrors::default()),
+        &page(
+            &request,
+            viewer,
+            rows,
+            TokenForm::fresh(),
+            None,
+            FormErrors::default(),
+        ),
     )
 }
 
@@ -89,7 +102,7 @@ pub async fn create(
             &request,
             viewer,
             rows,
-            TokenForm::default(),
+            TokenForm::fresh(),
             Some(token),
             FormErrors::default(),
         ),

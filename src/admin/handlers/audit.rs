@@ -59,6 +59,9 @@ pub async fn index(
     let page = AuditPage {
         page: Page::of(&request, "Audit").at(Place::Console),
         verdict: match (rows.len(), has_more || query.after.is_some()) {
+            (0, _) if filter.subject.is_empty() && filter.actor.is_empty() => {
+                "No changes yet".to_owned()
+            }
             (0, _) => "No such change".to_owned(),
             (1, false) => "One change".to_owned(),
             (count, false) => format!("{count} changes"),
@@ -98,7 +101,7 @@ fn shown(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "nothing".to_owned(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Object(fields)) => {
+        Some(Value::Object(fields)) if !fields.is_empty() => {
             let fields: Vec<String> = fields
                 .iter()
                 .map(|(name, value)| format!("{name}: {value}"))

@@ -8,7 +8,10 @@ use crate::{
         queries::{self, Totals},
         views::{Figure, Finding, IndexPage, Standing},
     },
-    platform::settings::{SignupMode, Values},
+    platform::{
+        health::Status,
+        settings::{SignupMode, Values},
+    },
     web::{
         error::Error,
         page::{Page, Place},
@@ -27,6 +30,7 @@ pub async fn index(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
     let roles = queries::list_role_counts(&mut conn).await?;
     drop(conn);
     let mut findings = systems(&state);
+    findings.extend(checks(&state).await);
     findings.extend(people(totals.users_day, &roles));
     findings.extend(settings(&state.settings.get()));
     findings.sort_by_key(|finding| match finding.standing {
@@ -97,6 +101,46 @@ fn systems(state: &State) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What the other checks have found: those that are not well, or that all are.
+async fn checks(state: &State) -> Vec<Finding> {
+    let report = state.checks.report(true).await;
+    let mut found: Vec<Finding> = report
+        .checks
+        .iter()
+        .filter(|(name, check)| {
+            check.status != Status::Healthy && !matches!(name.as_str(), "database" | "redis")
+        })
+        .map(|(name, check)| {
+            let details = check.details.as_ref();
+            let message = details.and_then(|details| details.get("message")?.as_str());
+            Finding {
+                link: Some(("/health".to_owned(), "All checks".to_owned())),
+                ..finding(
+                    match check.status {
+                        Status::Unhealthy => Standing::Failing,
+                        _ => Standing::Due,
+                    },
+                    format!(
+                        "{name} is {}. {}",
+                        check.status.word(),
+                        message.unwrap_or_default()
+                    ),
+                )
+            }
+        })
+        .collect();
+    if found.is_empty() {
+        found.push(Finding {
+            link: Some(("/health".to_owned(), "All checks".to_owned())),
+            ..finding(
+                Standing::Well,
+                "Memory, disk, jobs and what the site calls are well.",
+            )
+        });
+    }
+    found
 }
 
 fn is_loopback(base_url: &url::Url) -> bool {

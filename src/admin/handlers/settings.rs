@@ -181,6 +181,10 @@ async fn change(
     drop(conn);
     state.steer().await?;
     let said = match done {
+        true if value.is_none() => format!(
+            "{} is back to its default, here and on every other instance.",
+            definition.key
+        ),
         true => format!(
             "{} is set, here and on every other instance.",
             definition.key

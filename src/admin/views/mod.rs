@@ -42,7 +42,13 @@ pub const CONSOLE: [ConsoleGroup; 5] = [
     },
     ConsoleGroup {
         label: "Systems",
-        links: &[("/admin/jobs", "Jobs")],
+        links: &[
+            ("/admin/jobs", "Jobs"),
+            ("/health", "Health"),
+            ("/dependencies", "Dependencies"),
+            ("/cache/stats", "Cache"),
+            ("/metrics", "Metrics"),
+        ],
     },
     ConsoleGroup {
         label: "Settings",

@@ -26,7 +26,7 @@ use crate::{
         context::Context,
         error::Error,
         form::Query,
-        page::{Page, Place},
+        page::{Page, Place, Tab},
         paging::{self, Cursor, Key},
         render,
         state::State,
@@ -48,6 +48,7 @@ struct Listing<'a> {
     path: &'a str,
     heading: String,
     place: Place,
+    tabs: Vec<Tab>,
     empty: &'static str,
     with_replies: bool,
 }
@@ -83,7 +84,7 @@ async fn respond(
         page,
         heading: listing.heading,
         intro: None,
-        tabs: Vec::new(),
+        tabs: listing.tabs,
         comments: listed(rows, comments, caller, Context::get(request).now),
         more,
         empty: listing.empty.to_owned(),
@@ -146,6 +147,7 @@ pub async fn newest(
         path: "/comments",
         heading: "Comments".into(),
         place: Place::Comments,
+        tabs: Vec::new(),
         empty: "Nobody has said anything yet. Open a post and say the first word.",
         with_replies: false,
     };
@@ -179,6 +181,7 @@ pub async fn by_author(
         path: &address,
         heading: format!("Comments by {}", user.username),
         place: Place::Elsewhere,
+        tabs: profiles::handlers::tabs(&user, "/comments"),
         empty: "There is nothing here yet.",
         with_replies: false,
     };
@@ -206,6 +209,7 @@ pub async fn own(
         path: "/threads",
         heading: "Your threads".into(),
         place: Place::Elsewhere,
+        tabs: Vec::new(),
         empty: "You have not said anything yet. What you write, and what others answer, will stand here.",
         with_replies: true,
     };

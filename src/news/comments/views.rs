@@ -171,6 +171,13 @@ pub enum Discussion {
     Closed(String),
 }
 
+impl Discussion {
+    /// Whether nobody can say anything.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
+}
+
 /// The form for a comment, with what was typed.
 #[derive(Debug, Clone)]
 pub struct ReplyForm {

@@ -43,16 +43,16 @@ pub struct SiteUrl(Url);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// Not a URL at all, or one without a host.
-    #[error("URL must be a full web address, such as https://example.com/page")]
+    #[error("Link must be a full web address, such as https://example.com/page")]
     Invalid,
     /// Another scheme.
-    #[error("URL must begin with http:// or https://")]
+    #[error("Link must begin with http:// or https://")]
     Scheme,
     /// A name and password in it would be published.
-    #[error("URL must not hold a user name or password")]
+    #[error("Link must not hold a user name or password")]
     Credentials,
     /// Over [`MAX_URL`].
-    #[error("URL must be at most 2000 characters")]
+    #[error("Link must be at most 2000 characters")]
     TooLong,
 }
 

@@ -39,7 +39,8 @@ fn address(user: &User) -> String {
     format!("/users/{}", chrome::encode(&user.username))
 }
 
-fn tabs(user: &User, current: &str) -> Vec<Tab> {
+/// The three pages about somebody; `current` is `""`, `"/posts"` or `"/comments"`.
+pub fn tabs(user: &User, current: &str) -> Vec<Tab> {
     let base = address(user);
     [
         ("", "About"),

@@ -53,14 +53,19 @@ impl Kind {
             Self::Switch => Value::Bool(!matches!(typed, "" | "false" | "off" | "0")),
             Self::Number { .. } => match typed.parse::<u32>() {
                 Ok(number) => number.into(),
-                Err(_) => return Err(self.rule()),
+                Err(_) => return Err("This is no whole number.".to_owned()),
             },
             Self::Line { optional: true, .. } | Self::Rules if typed.is_empty() => Value::Null,
             Self::Rules => {
-                let changes = serde_json::from_str(typed)
-                    .map_err(|error| format!("This is no JSON: {error}. {}", self.rule()))?;
+                let changes: Value = serde_json::from_str(typed)
+                    .map_err(|error| format!("This is no JSON: {error}."))?;
                 Rules::check(&changes)?;
-                changes
+                let changes_nothing = changes.as_object().is_some_and(serde_json::Map::is_empty);
+                if changes_nothing {
+                    Value::Null
+                } else {
+                    changes
+                }
             }
             Self::Line { .. } | Self::Choice(_) => typed.into(),
         };

@@ -119,6 +119,9 @@ pub async fn set(
     {
         return Err(SetError::OutOfBounds(definition.kind.rule()));
     }
+    // Set to its default, it follows the default.
+    let default = (definition.default)();
+    let value = value.filter(|value| **value != default);
     let before = queries::lock(&mut *conn, definition.key).await?;
     if before.as_ref() == value {
         return Ok(false);
@@ -130,8 +133,8 @@ pub async fn set(
     let change = Change {
         subject: &format!("setting:{}", definition.key),
         action: if value.is_some() { "set" } else { "reset" },
-        before: before.or_else(|| Some((definition.default)())),
-        after: value.cloned().or_else(|| Some((definition.default)())),
+        before: before.or_else(|| Some(default.clone())),
+        after: value.cloned().or(Some(default)),
     };
     audit::record(conn, who, change).await?;
     Ok(true)

@@ -131,6 +131,12 @@ fn page(request: &HttpRequest, status: StatusCode, error: Option<&Error>) -> Htt
     if let Some(Error::BadRequest(said) | Error::Forbidden(said) | Error::Conflict(said)) = error {
         page.sentence = said.to_string();
     }
+    if let Some(Error::Csrf) = error {
+        "The form you sent was too old to be trusted, or came from another site."
+            .clone_into(&mut page.sentence);
+        "Go back, load the page again and send it once more; your text is kept."
+            .clone_into(&mut page.advice);
+    }
     if let Some(invalid @ Error::Invalid(_)) = error {
         page.sentence = invalid.to_string();
     }

@@ -49,6 +49,10 @@ async fn editable(
         attributes: &post.attributes(),
     };
     viewer.require("post", "edit", &target)?;
+    // What stands under somebody's name is theirs: whoever keeps order removes it, with a reason in the log.
+    if post.card.author_id != Some(viewer.id) {
+        return Err(Error::forbidden("Only its author can change a post."));
+    }
     if !post.is_editable(Context::get(request).now) {
         return Err(Error::forbidden(
             "A post can be changed for six hours after it was submitted.",
