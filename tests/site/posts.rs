@@ -34,6 +34,43 @@ async fn a_link_is_submitted_and_stands_on_the_front_page(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn only_its_author_changes_or_deletes_a_post(pool: PgPool) {
+    let site = TestSite::start(pool).await;
+    let alice = site.signed_up("alice").await;
+    let admin = site.signed_up_as("olga", "admin").await;
+    let post = alice
+        .submit_post("A thing", "", "A text that is long enough.", "")
+        .await;
+    let path = alice.get(&format!("/posts/{post}")).await.location();
+    for act in ["edit", "delete"] {
+        let form = format!("/posts/{post}/{act}");
+        let link = format!("a[href='{form}']");
+        assert!(alice.get(&path).await.has(&link), "{act}");
+        assert!(!admin.get(&path).await.has(&link), "{act} is not offered");
+        admin.get(&form).await.expect_status(403);
+        let fields = [("title", "Mine"), ("text", "A text that is long enough.")];
+        admin.get(&path).await.expect_status(200);
+        let refused = admin.post(&form, &fields).await.expect_status(403);
+        assert!(refused.text("main").contains("Only its author"));
+        assert!(!refused.text("main").contains("send it once more"));
+    }
+    let title: String = site
+        .value("SELECT title FROM posts WHERE id > 1 LIMIT 1")
+        .await;
+    assert_eq!(title, "A thing");
+    alice.get(&path).await;
+    alice
+        .post(&format!("/posts/{post}/delete"), &[])
+        .await
+        .expect_status(303);
+    let gone = alice.get(&format!("/posts/{post}")).await.location();
+    let gone = alice.get(&gone).await;
+    assert!(!gone.body.contains("The first word is yours"));
+    let comments = alice.get("/users/alice/comments").await.expect_status(200);
+    assert!(comments.has(".tabs a[href='/users/alice']"));
+}
+
+#[sqlx::test]
 async fn an_invalid_form_is_shown_again_with_everything_that_was_typed(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let alice = site.signed_up("alice").await;

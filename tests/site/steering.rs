@@ -76,10 +76,24 @@ async fn s33_a_value_out_of_its_bounds_is_told_and_not_kept(pool: PgPool) {
         .expect_status(422);
     assert!(told.text("#value-error").contains("1 to 1000"));
     assert_eq!(told.attribute("#value", "value").as_deref(), Some("0"));
+    // Its default, and rules that change nothing, are the default.
+    operator
+        .post("/admin/settings/limits.signups", &[("value", "20")])
+        .await
+        .expect_status(303);
+    operator.get("/admin/settings/resilience.mail").await;
+    for nothing in ["", "{}"] {
+        operator
+            .post("/admin/settings/resilience.mail", &[("value", nothing)])
+            .await
+            .expect_status(303);
+    }
     let kept: i64 = site
-        .value("SELECT count(*) FROM settings WHERE key = 'limits.signups'")
+        .value("SELECT count(*) FROM settings WHERE key IN ('limits.signups', 'resilience.mail')")
         .await;
     assert_eq!(kept, 0);
+    let audit = operator.get("/admin/audit?subject=setting:").await;
+    assert!(!audit.has("tbody tr"), "nothing has changed");
 }
 
 #[sqlx::test]

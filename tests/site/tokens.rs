@@ -17,6 +17,8 @@ async fn made(visitor: &Visitor, scope: &str) -> String {
         .post("/settings/tokens", &fields)
         .await
         .expect_status(200);
+    let chosen = page.attributes("input[name=scopes][checked]", "value");
+    assert_eq!(chosen, ["read"], "the next form is the careful one");
     page.text(".secret")
 }
 
