@@ -174,7 +174,7 @@ async fn without_redis_guests_notice_nothing_and_nobody_is_let_in(pool: PgPool) 
 }
 
 #[sqlx::test]
-async fn a_panic_is_a_500_page_and_a_live_process(pool: PgPool) {
+async fn s05_a_panic_is_a_500_page_and_a_live_process(pool: PgPool) {
     let site = TestSite::start(pool).await;
     let visitor = site.visitor();
     // No handler panics on purpose; this one is made for the test and mounted behind the same guard.

@@ -359,6 +359,18 @@ async fn s18_redis_is_seen_and_can_be_forced_and_the_site_goes_on(pool: PgPool) 
     alice.get("/").await.expect_status(200);
     assert_eq!(redis().breaker.state, State::Closed);
     assert!(redis().breaker.successes > 0 && redis().health.availability == 1.0);
+    // The operator's rules hold for it, too.
+    let reset = || redis().rules.expect("its rules").breaker.reset;
+    assert_eq!(reset(), Duration::from_secs(1));
+    set(
+        &site,
+        "resilience.redis",
+        json!({ "breaker": { "reset": 7 } }),
+    )
+    .await;
+    assert_eq!(reset(), Duration::from_secs(7));
+    set(&site, "resilience.redis", Value::Null).await;
+    assert_eq!(reset(), Duration::from_secs(1));
     site.state.dependencies.force("redis", Some(Forced::Open));
     assert_eq!(redis().breaker.state, State::Open);
     let page = alice.get("/").await.expect_status(200);

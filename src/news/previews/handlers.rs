@@ -90,7 +90,7 @@ async fn whole_form(
     form: &Submitted,
     errors: FormErrors,
 ) -> Result<HttpResponse, Error> {
-    let tags = known_tags(state, &mut state.db.conn().await?).await?;
+    let tags = known_tags(state).await?;
     let is_filled = errors.is_empty();
     let page = new_page(request, state, form, errors, None, tags);
     if is_filled {

@@ -93,8 +93,9 @@ fn graded(percent: f64, bounds: (u32, u32), what: &str) -> Outcome {
     }
 }
 
-/// The machine's memory: each 60 s.
+/// The machine's memory.
 pub fn memory(settings: Settings) -> Check {
+    let paced_by = settings.clone();
     let run = move || {
         let values = settings.get();
         let bounds = (
@@ -103,7 +104,12 @@ pub fn memory(settings: Settings) -> Check {
         );
         look_at_memory(bounds)
     };
-    Check::new("memory", run).paced(Duration::from_secs(1), Duration::from_secs(60))
+    Check::new("memory", run).paced_by(move || machine_pace(1, &paced_by))
+}
+
+/// What looks at the machine may take so many seconds.
+fn machine_pace(limit: u64, settings: &Settings) -> Pace {
+    Pace::seconds(limit, settings.get().health_machine_every.into())
 }
 
 async fn look_at_memory(bounds: (u32, u32)) -> Outcome {
@@ -127,8 +133,9 @@ async fn look_at_memory(bounds: (u32, u32)) -> Outcome {
         .with("usedPercent", percent.round())
 }
 
-/// The disk that holds `folder`: each 60 s.
+/// The disk that holds `folder`.
 pub fn disk(folder: PathBuf, settings: Settings) -> Check {
+    let paced_by = settings.clone();
     let run = move || {
         let (folder, values) = (folder.clone(), settings.get());
         let bounds = (values.health_disk_degraded, values.health_disk_unhealthy);
@@ -154,7 +161,7 @@ pub fn disk(folder: PathBuf, settings: Settings) -> Check {
                 .with("usedPercent", percent.round())
         }
     };
-    Check::new("disk", run).paced(Duration::from_secs(5), Duration::from_secs(60))
+    Check::new("disk", run).paced_by(move || machine_pace(5, &paced_by))
 }
 
 /// The job queue: each 30 s. Degraded while work piles up, nobody takes it, or much of it is given up.

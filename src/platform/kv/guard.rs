@@ -14,7 +14,8 @@ use crate::platform::resilience::breaker::{
     Forced, Machine, Outcome, Rules, Snapshot, State, Ticket,
 };
 use crate::platform::resilience::dependencies::{Guarded, Status};
-use crate::platform::resilience::health::{Bounds, Record, Sample};
+use crate::platform::resilience::health::{Health, Record, Sample};
+use crate::platform::resilience::rules;
 
 /// A command is short, and what is lost by one that fails is little: the breaker tries again each second.
 const RESET: Duration = Duration::from_secs(1);
@@ -29,22 +30,31 @@ pub(super) struct Guard {
 struct Inside {
     machine: Machine,
     record: Record,
+    rules: rules::Rules,
     /// Whether the probe has said that Redis is away, since the breaker last began anew.
     was_down: bool,
 }
 
-impl Default for Guard {
-    fn default() -> Self {
-        let rules = Rules {
+/// Its rules, unless the setting `resilience.redis` says otherwise.
+fn built_in() -> rules::Rules {
+    rules::Rules {
+        breaker: Rules {
             reset: RESET,
             ..Rules::default()
-        };
+        },
+        ..rules::Rules::default()
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
         Self {
             started: Instant::now(),
             began: Utc::now(),
             inside: Mutex::new(Inside {
-                machine: Machine::new(rules),
+                machine: Machine::new(built_in().breaker),
                 record: Record::default(),
+                rules: built_in(),
                 was_down: false,
             }),
         }
@@ -89,13 +99,14 @@ impl Guard {
         }
     }
 
-    fn snapshot(&self, probed: bool) -> (Snapshot, Record) {
+    fn snapshot(&self, probed: bool) -> (Snapshot, Health) {
         let mut inside = self.inside();
         let mut snapshot = inside.machine.snapshot(self.started.elapsed(), self.began);
         if !probed && snapshot.forced.is_none() {
             snapshot.state = State::Open;
         }
-        (snapshot, inside.record.clone())
+        let health = inside.record.health(&inside.rules.health);
+        (snapshot, health)
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -160,14 +171,14 @@ impl Drop for Pass<'_> {
 
 impl Guarded for Kv {
     fn status(&self) -> Status {
-        let (breaker, record) = self.inner.guard.snapshot(self.inner.probe.is_up());
+        let (breaker, health) = self.inner.guard.snapshot(self.inner.probe.is_up());
         Status {
             name: "redis".to_owned(),
             breaker,
-            health: record.health(&Bounds::default()),
+            health,
             bulkhead: None,
             retries: None,
-            rules: None,
+            rules: Some(self.inner.guard.inside().rules),
         }
     }
 
@@ -177,8 +188,20 @@ impl Guarded for Kv {
         self.inner.probe.suspect();
     }
 
-    /// Its rules are the connection's (`kv::Options`), not settings.
-    fn tune(&self, _: Option<&Value>) {}
+    /// Of its rules only the breaker's are settings; how long a command may take is the connection's (`kv::Options`).
+    fn tune(&self, changes: Option<&Value>) {
+        let wanted = changes.map_or(Ok(built_in()), |changes| built_in().changed_by(changes));
+        match wanted {
+            Ok(wanted) => {
+                let mut inside = self.inner.guard.inside();
+                inside.rules = wanted;
+                inside.machine.tune(wanted.breaker);
+            }
+            Err(error) => {
+                tracing::warn!(dependency.name = "redis", error = %error, "its setting cannot be read: nothing is changed");
+            }
+        }
+    }
 }
 
 #[cfg(test)]

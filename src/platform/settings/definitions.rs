@@ -306,6 +306,9 @@ settings! {
     health_redis_every: u32 = 15,
         "health.redis_every", number(3_600, "seconds"),
         "How often Redis is checked.";
+    health_machine_every: u32 = 60,
+        "health.machine_every", number(3_600, "seconds"),
+        "How often memory and disk are looked at.";
     health_urls_limit: u32 = 5,
         "health.urls_limit", number(60, "seconds"),
         "How long each address in HEALTH_URLS may take to answer.";
@@ -339,6 +342,9 @@ settings! {
     resilience_link_preview: Value = Value::Null,
         "resilience.link-preview", Kind::Rules,
         "When the API of link previews answers 503 without trying: only the breaker's rules count here.";
+    resilience_redis: Value = Value::Null,
+        "resilience.redis", Kind::Rules,
+        "When Redis is done without for a moment, and when it is said not to be well: only the rules of breaker and health count here.";
     resilience_mail: Value = Value::Null,
         "resilience.mail", Kind::Rules,
         "How the mail server is asked: how many letters at once, how long one may take, and when it is left alone.";

@@ -73,7 +73,8 @@ pub async fn edit_form(
 ) -> Result<HttpResponse, Error> {
     let mut conn = state.db.conn().await?;
     let post = editable(&mut conn, &request, caller.viewer()?, *id).await?;
-    let tags = known_tags(&state, &mut conn).await?;
+    drop(conn);
+    let tags = known_tags(&state).await?;
     let form = Submitted {
         title: post.card.title.clone(),
         url: post.card.url.clone().unwrap_or_default(),
@@ -121,7 +122,8 @@ pub async fn update(
     let valid = match form.validate() {
         Ok(valid) => valid,
         Err(errors) => {
-            let tags = known_tags(&state, &mut conn).await?;
+            drop(conn);
+            let tags = known_tags(&state).await?;
             return render::invalid(&request, &edit_page(&request, &post, &form, errors, tags));
         }
     };

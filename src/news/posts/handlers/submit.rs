@@ -1,5 +1,7 @@
 //! Submitting a post, and what its form needs (P03). Must not know how a post is shown.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use chrono::Days;
 
@@ -41,7 +43,7 @@ pub async fn new_form(
     state: Data<State>,
     Query(form): Query<Submitted>,
 ) -> Result<HttpResponse, Error> {
-    let tags = known_tags(&state, &mut state.db.conn().await?).await?;
+    let tags = known_tags(&state).await?;
     let form = Submitted {
         nonce: random_token(12),
         ..form
@@ -81,7 +83,7 @@ pub async fn preview(
     state: Data<State>,
     Form(form): Form<Submitted>,
 ) -> Result<HttpResponse, Error> {
-    let tags = known_tags(&state, &mut state.db.conn().await?).await?;
+    let tags = known_tags(&state).await?;
     match form.validate() {
         Ok(valid) => {
             let preview = PostPreview {
@@ -127,7 +129,8 @@ pub async fn create(
     let valid = match form.validate() {
         Ok(valid) => valid,
         Err(errors) => {
-            let tags = known_tags(&state, &mut conn).await?;
+            drop(conn);
+            let tags = known_tags(&state).await?;
             return render::invalid(
                 &request,
                 &new_page(&request, &state, &form, errors, None, tags),
@@ -187,13 +190,22 @@ async fn make(
     })
 }
 
-/// Names of tags for completing while typing. They change rarely, and every form needs them.
-pub async fn known_tags(state: &State, conn: &mut Conn) -> Result<Vec<String>, Error> {
-    let options = Options::default().invalidate_on(outdated::TAGS_CHANGED);
-    let names = state
+/// Names of tags for completing while typing. They change rarely, and every form needs them: old ones are shown while they
+/// are read anew. Whoever calls this holds no connection: it may need one.
+pub async fn known_tags(state: &State) -> Result<Vec<String>, Error> {
+    const STALE: Duration = Duration::from_secs(3_600);
+    let options = Options::default()
+        .stale_for(STALE)
+        .invalidate_on(outdated::TAGS_CHANGED);
+    let db = state.db.clone();
+    let read = move || {
+        let db = db.clone();
+        async move { queries::list_tag_names(&mut db.conn().await?).await }
+    };
+    Ok(state
         .cache
-        .get_or("tags:names", &options, queries::list_tag_names(conn));
-    Ok(names.await?)
+        .get_or_refresh("tags:names", &options, read)
+        .await?)
 }
 
 /// Markdown as safe HTML; a long text is rendered off the worker.
