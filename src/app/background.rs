@@ -62,6 +62,7 @@ pub(super) fn register(
     state: &Data<State>,
     slices: &Slices,
     server: &Server,
+    instance: String,
     shutdown: &mut Shutdown,
 ) -> anyhow::Result<()> {
     let handle = server.handle();
@@ -98,7 +99,7 @@ pub(super) fn register(
     });
     let told = state.clone();
     tasks.forever("changes of health", move |token| {
-        tell::health_changes(told.clone(), token)
+        tell::health_changes(told.clone(), instance.clone(), token)
     });
     let (listening, woken) = (state.clone(), runner.clone());
     tasks.forever("notifications", move |token| {
@@ -319,6 +320,8 @@ pub(super) fn observe_all(state: &Data<State>, instance: String, shutdown: &mut 
 
 async fn store_minute(state: &State, minutes: &Minutes) -> sqlx::Result<()> {
     if !state.flags.is_on("monitoring", None) {
+        // What is not stored now is not part of a later minute either.
+        drop(state.metrics.routes().take_minute());
         return Ok(());
     }
     let at = chrono::Utc::now() - chrono::TimeDelta::seconds(30);

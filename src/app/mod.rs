@@ -157,10 +157,10 @@ impl Application {
         register_checks(&state)?;
         bus.wait_up(LINE_LIMIT).await;
         start_renderer(&state, &slices, shutdown)?;
-        observe_all(&state, instance, shutdown);
+        observe_all(&state, instance.clone(), shutdown);
         state.pages.warm(routes::PARAMETERLESS, WARM_LIMIT).await;
         let (port, server) = listen(&state, &slices)?;
-        register(&state, &slices, &server, shutdown)?;
+        register(&state, &slices, &server, instance, shutdown)?;
         let ops_port = listen_to_operators(&state, shutdown)?;
         Ok(Self {
             state,

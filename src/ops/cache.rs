@@ -86,15 +86,16 @@ pub async fn delete_matching(
         None if *pattern == "*" => state.pages.remove_matching("*"),
         None => 0,
     };
-    let values = state
-        .cache
-        .invalidate_pattern(&pattern)
-        .await
-        .map_err(|error| Error::Unavailable(format!("Redis: {error}").into()))?;
+    let found = state.cache.invalidate_pattern(&pattern).await;
+    let values = found.as_ref().copied().unwrap_or_default();
     tracing::info!(
         cache.pattern = pattern.as_str(),
         cache.dropped = pages + values,
         "an operator dropped a pattern"
     );
-    dropped(&request, &state, &pattern, pages, values).await
+    let answer = dropped(&request, &state, &pattern, pages, values).await?;
+    match found {
+        Ok(_) => Ok(answer),
+        Err(error) => Err(Error::Unavailable(format!("Redis: {error}").into())),
+    }
 }

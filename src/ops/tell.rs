@@ -17,7 +17,11 @@ use crate::{
 ///
 /// # Errors
 /// When the checks are gone.
-pub async fn health_changes(state: Data<State>, token: CancellationToken) -> Result<(), RecvError> {
+pub async fn health_changes(
+    state: Data<State>,
+    instance: String,
+    token: CancellationToken,
+) -> Result<(), RecvError> {
     let Some(to) = &state.webhook else {
         token.cancelled().await;
         return Ok(());
@@ -31,7 +35,7 @@ pub async fn health_changes(state: Data<State>, token: CancellationToken) -> Res
         match result {
             Ok(result) => {
                 if let Some(change) = changes.see(&result) {
-                    tell(&state, to, &change).await;
+                    tell(&state, &instance, to, &change).await;
                 }
             }
             // Some results were missed; the next ones tell as much.
@@ -42,10 +46,12 @@ pub async fn health_changes(state: Data<State>, token: CancellationToken) -> Res
 }
 
 /// As a job; where the database itself is what is not well, at once and once only.
-async fn tell(state: &State, to: &Webhook, change: &Change) {
+async fn tell(state: &State, instance: &str, to: &Webhook, change: &Change) {
     let text = sentence(&state.settings.get().site_name, change);
+    // What another instance sees may be otherwise, and overtakes nothing.
+    let about = format!("{} {instance}", change.check);
     let queued = match state.db.conn().await {
-        Ok(mut conn) => webhook::enqueue(&mut conn, &text, &change.check).await,
+        Ok(mut conn) => webhook::enqueue(&mut conn, &text, &about).await,
         Err(error) => Err(error),
     };
     if let Err(error) = queued {

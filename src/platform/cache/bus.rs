@@ -171,6 +171,7 @@ async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Outgoing>, shared:
         };
         // What was not said cannot be said again: with the first word that comes through, the others drop all.
         let message = if lost { Message::Everything } else { message };
+        let matters = !matches!(message, Message::Beat);
         let envelope = Envelope {
             from: shared.name.clone(),
             message,
@@ -188,7 +189,7 @@ async fn send(line: Line, mut outbox: mpsc::UnboundedReceiver<Outgoing>, shared:
                 .await
                 .map_err(|error| error.to_string()),
         };
-        lost = sent.is_err();
+        lost = sent.is_err() && matters;
         match (sent, done) {
             (Ok(()), Some(done)) => drop(done.send(())),
             (Ok(()), None) => {}

@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 
 use self::{
     bus::{Bus, Message},
-    flight::{Flights, Turn},
+    flight::{Flights, Lead, Turn},
     stats::Counts,
     stored::{Stored, now_ms},
     strikes::{Mark, Strikes},
@@ -299,11 +299,7 @@ impl Cache {
                     let mark = self.0.strikes.mark();
                     let value = compute.await?;
                     let stored = self.store(&key, &value, options, mark).await;
-                    // Overtaken by a change, it is good for who asked before, and not for all who have joined since.
-                    let struck = self.0.strikes.since(mark, &struck_by(&key, &options.tags));
-                    if let Some(stored) = stored.filter(|_| !struck) {
-                        lead.land(stored);
-                    }
+                    self.land(lead, &key, options, mark, stored);
                     return Ok(value);
                 }
                 Turn::Follow(follow) => {
@@ -312,6 +308,22 @@ impl Cache {
                     }
                 }
             }
+        }
+    }
+
+    /// Gives what was computed to those who wait for it. Overtaken by a change, it is good for who asked before that, and not
+    /// for who has joined since: they compute anew.
+    fn land(
+        &self,
+        lead: Lead<Stored>,
+        key: &str,
+        options: &Options,
+        mark: Mark,
+        stored: Option<Stored>,
+    ) {
+        let is_struck = self.0.strikes.since(mark, &struck_by(key, &options.tags));
+        if let Some(stored) = stored.filter(|_| !is_struck) {
+            lead.land(stored);
         }
     }
 
@@ -348,9 +360,8 @@ impl Cache {
                 let mark = cache.0.strikes.mark();
                 match compute().await {
                     Ok(value) => {
-                        if let Some(stored) = cache.store(&kept, &value, &options, mark).await {
-                            lead.land(stored);
-                        }
+                        let stored = cache.store(&kept, &value, &options, mark).await;
+                        cache.land(lead, &kept, &options, mark, stored);
                     }
                     Err(error) => {
                         tracing::debug!(cache.key = kept, error = %error, "a value was not made anew")

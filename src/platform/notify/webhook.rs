@@ -116,8 +116,10 @@ pub fn register(registry: &mut Registry, db: &Db, webhook: Option<&Webhook>) {
     registry.on(JOB, Limits::default(), move |job| {
         let (db, webhook) = (db.clone(), webhook.clone());
         async move {
-            let (text, about) = (job.text("text")?, job.text("about")?);
-            if jobs::is_overtaken(&mut db.conn().await?, &job, &prefix(about)).await? {
+            let text = job.text("text")?;
+            if let Some(about) = job.payload["about"].as_str()
+                && jobs::is_overtaken(&mut db.conn().await?, &job, &prefix(about)).await?
+            {
                 return Ok(());
             }
             match webhook {

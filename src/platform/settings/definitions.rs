@@ -300,9 +300,6 @@ settings! {
     health_database_slow: u32 = 100,
         "health.database_slow", number(60_000, "milliseconds"),
         "A database that takes longer to answer is degraded.";
-    health_redis_limit: u32 = 2,
-        "health.redis_limit", number(60, "seconds"),
-        "How long Redis may take to answer its check.";
     health_redis_every: u32 = 15,
         "health.redis_every", number(3_600, "seconds"),
         "How often Redis is checked.";

@@ -64,7 +64,11 @@ fn class_of(request: &ServiceRequest) -> Option<Class> {
 pub(super) async fn count(state: &State, request: &ServiceRequest) -> Result<(), Error> {
     let user = Caller::get(request.request()).id();
     let Some(class) = class_of(request) else {
-        return user.map_or(Ok(()), |id| count_read(state, id));
+        let is_own_file = request.path().starts_with("/static/");
+        return match user {
+            Some(id) if !is_own_file => count_read(state, id),
+            _ => Ok(()),
+        };
     };
     let request = request.request();
     let address = Context::get(request).limit_address().to_string();

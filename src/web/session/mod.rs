@@ -112,7 +112,8 @@ impl Record {
     /// less than half of its life remains (12 of 24 hours), and "last seen" is kept to the minute.
     pub fn used(&self, now: DateTime<Utc>, lifetimes: &Lifetimes) -> Option<Self> {
         let life = lifetimes.after_use(self.remember);
-        let renew = self.expires_at - now < life / 2;
+        let renewed = (now + life).min(self.created_at + lifetimes.absolute);
+        let renew = self.expires_at - now < life / 2 && renewed > self.expires_at;
         let seen = now - self.last_seen_at >= SEEN_EVERY;
         if !renew && !seen {
             return None;
@@ -120,7 +121,7 @@ impl Record {
         let mut record = self.clone();
         record.last_seen_at = now.max(self.last_seen_at);
         if renew {
-            record.expires_at = (now + life).min(self.created_at + lifetimes.absolute);
+            record.expires_at = renewed;
         }
         Some(record)
     }
@@ -264,6 +265,21 @@ mod tests {
         assert!(session.is_live(at(1), &short) && !session.is_live(at(2), &short));
         let used = session.used(at(1), &short).expect("seen");
         assert!(used.is_live(at(2), &short) && !used.is_live(at(3), &short));
+    }
+
+    #[test]
+    fn nothing_is_written_where_the_end_cannot_move_any_more() {
+        let capped = Lifetimes {
+            absolute: TimeDelta::days(14),
+            ..usual()
+        };
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let session = Record::new(7, true, "curl/8", address, at(0), &capped);
+        assert_eq!(session.expires_at, at(14 * 24));
+        assert_eq!(session.used(at(0), &capped), None);
+        let seen = session.used(at(24), &capped).expect("seen");
+        assert_eq!(seen.expires_at, session.expires_at);
+        assert_eq!(seen.used(at(24), &capped), None);
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl RedisStore {
                 let expiry = used.expires_at.timestamp_millis();
                 let mut set = cmd("SET");
                 set.arg(&key).arg(text).arg("XX").arg("PXAT").arg(expiry);
-                self.kv.query::<Option<String>>(&set).await?;
+                if self.kv.query::<Option<String>>(&set).await?.is_some() {
+                    self.index(hash, used.user_id).await?;
+                }
                 used
             }
             None => record,
@@ -83,6 +85,23 @@ impl RedisStore {
             .ignore()
             .cmd("EXPIRE")
             .arg(&user_key)
+            .arg(LONGEST.num_seconds())
+            .ignore();
+        self.kv.pipeline::<()>(&pipeline).await?;
+        Ok(())
+    }
+
+    /// The index by which all of a user's sessions are found lives longer than any of them.
+    async fn index(&self, hash: TokenHash, user_id: i64) -> Result<(), StoreError> {
+        let key = self.user_key(user_id);
+        let mut pipeline = pipe();
+        pipeline
+            .cmd("SADD")
+            .arg(&key)
+            .arg(hash.to_string())
+            .ignore()
+            .cmd("EXPIRE")
+            .arg(&key)
             .arg(LONGEST.num_seconds())
             .ignore();
         self.kv.pipeline::<()>(&pipeline).await?;

@@ -5,11 +5,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use super::{Minute, Routes, store};
 use crate::platform::db::Db;
 
+const MINUTE: TimeDelta = TimeDelta::minutes(1);
 /// Minutes that wait, at most: two hours without a database.
 const WAITING_MAX: usize = 120;
 
@@ -19,6 +20,8 @@ type Waiting = VecDeque<(DateTime<Utc>, Vec<Minute>)>;
 pub struct Minutes {
     instance: String,
     waiting: Mutex<Waiting>,
+    /// The minute that was taken last.
+    last: Mutex<DateTime<Utc>>,
     writing: tokio::sync::Mutex<()>,
 }
 
@@ -28,6 +31,7 @@ impl Minutes {
         Self {
             instance,
             waiting: Mutex::default(),
+            last: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         }
     }
@@ -36,12 +40,18 @@ impl Minutes {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what was counted since the last call, as of the minute `at`.
+    /// Takes what was counted since the last call, as of the minute `at`, or the next one after the last.
     pub fn take(&self, routes: &Routes, at: DateTime<Utc>) {
         let minutes = routes.take_minute();
         if minutes.is_empty() {
             return;
         }
+        let at = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = at.duration_trunc(MINUTE).unwrap_or(at).max(*last + MINUTE);
+            *last = at;
+            at
+        };
         let mut waiting = self.waiting();
         waiting.push_back((at, minutes));
         if waiting.len() > WAITING_MAX {

@@ -5,8 +5,7 @@ use sqlx::PgExecutor;
 
 use super::Minute;
 
-/// Stores what one instance has counted in a minute; what it has stored of the same minute is added up, and of the
-/// quantiles the larger stays.
+/// Stores what one instance has counted in a minute; written twice, it stands there once.
 ///
 /// # Errors
 /// As the database said.
@@ -24,15 +23,7 @@ pub async fn insert(
          SELECT date_trunc('minute', $1::timestamptz), $2, *
            FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
                        $10::bigint[])
-             ON CONFLICT ON CONSTRAINT route_minutes_pkey DO UPDATE
-                SET total = route_minutes.total + excluded.total,
-                    failed = route_minutes.failed + excluded.failed,
-                    server_errors = route_minutes.server_errors + excluded.server_errors,
-                    mean_us = (route_minutes.mean_us * route_minutes.total + excluded.mean_us * excluded.total)
-                              / (route_minutes.total + excluded.total),
-                    p95_us = greatest(route_minutes.p95_us, excluded.p95_us),
-                    p99_us = greatest(route_minutes.p99_us, excluded.p99_us),
-                    max_us = greatest(route_minutes.max_us, excluded.max_us)",
+             ON CONFLICT ON CONSTRAINT route_minutes_pkey DO NOTHING",
         at,
         instance,
         &routes,
