@@ -513,6 +513,12 @@ async fn s38_s30_the_last_word_to_operators_is_how_it_is_now(pool: PgPool) {
         "what is over is not told any more: {taken:?}"
     );
     assert!(taken[0].contains("thing is healthy"), "{taken:?}");
+    // As a version wrote them that did not say what they are about.
+    site.execute(
+        r#"INSERT INTO jobs (kind, payload) VALUES ('webhook', '{"text": "An older word."}')"#,
+    )
+    .await;
+    eventually("an older word is told", async || outside.taken().len() == 2).await;
 }
 
 #[sqlx::test]
