@@ -4,7 +4,7 @@
 //! that listing never scans (`KEYS`). A member whose session has expired is dropped when the list is next read.
 
 use chrono::{DateTime, Utc};
-use deadpool_redis::redis::{cmd, pipe};
+use deadpool_redis::redis::{Pipeline, cmd, pipe};
 
 use super::{Found, LONGEST, Lifetimes, Record, StoreError, TokenHash};
 use crate::platform::kv::Kv;
@@ -54,7 +54,9 @@ impl RedisStore {
                 let mut set = cmd("SET");
                 set.arg(&key).arg(text).arg("XX").arg("PXAT").arg(expiry);
                 if self.kv.query::<Option<String>>(&set).await?.is_some() {
-                    self.index(hash, used.user_id).await?;
+                    let mut pipeline = pipe();
+                    self.index(&mut pipeline, hash, used.user_id);
+                    self.kv.pipeline::<()>(&pipeline).await?;
                 }
                 used
             }
@@ -69,7 +71,6 @@ impl RedisStore {
 
     pub(super) async fn insert(&self, hash: TokenHash, record: &Record) -> Result<(), StoreError> {
         let text = serde_json::to_string(record)?;
-        let user_key = self.user_key(record.user_id);
         let mut pipeline = pipe();
         pipeline
             .atomic()
@@ -78,23 +79,15 @@ impl RedisStore {
             .arg(text)
             .arg("PXAT")
             .arg(record.expires_at.timestamp_millis())
-            .ignore()
-            .cmd("SADD")
-            .arg(&user_key)
-            .arg(hash.to_string())
-            .ignore()
-            .cmd("EXPIRE")
-            .arg(&user_key)
-            .arg(LONGEST.num_seconds())
             .ignore();
+        self.index(&mut pipeline, hash, record.user_id);
         self.kv.pipeline::<()>(&pipeline).await?;
         Ok(())
     }
 
-    /// The index by which all of a user's sessions are found lives longer than any of them.
-    async fn index(&self, hash: TokenHash, user_id: i64) -> Result<(), StoreError> {
+    /// Enters a session into the index by which all of a user's are found, which lives longer than any of them.
+    fn index(&self, pipeline: &mut Pipeline, hash: TokenHash, user_id: i64) {
         let key = self.user_key(user_id);
-        let mut pipeline = pipe();
         pipeline
             .cmd("SADD")
             .arg(&key)
@@ -104,8 +97,6 @@ impl RedisStore {
             .arg(&key)
             .arg(LONGEST.num_seconds())
             .ignore();
-        self.kv.pipeline::<()>(&pipeline).await?;
-        Ok(())
     }
 
     async fn hashes(&self, user_id: i64) -> Result<Vec<TokenHash>, StoreError> {
